@@ -1,0 +1,49 @@
+/* dataset.h: a data folder, as `quern prepare` writes it or as llm.c's scripts do:
+ * train_*.bin, val_*.bin, data.json and tokenizer.* (the last two may be missing). */
+#ifndef QUERN_DATASET_H
+#define QUERN_DATASET_H
+
+#include <stdint.h>
+
+#include "quern/status.h"
+#include "quern/tokenizer.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct qn_dataset {
+    char train_pattern[4096]; /* globs for qn_loader_open */
+    char val_pattern[4096];
+    int64_t vocab_size;  /* 0: unknown (no data.json) */
+    int64_t boundary_id; /* from data.json, else GPT-2's 50256 or Llama 3's 128000 by the
+                            shards' version */
+    int64_t train_tokens, train_bytes; /* 0: unknown */
+    int64_t val_tokens, val_bytes;
+    qn_tokenizer *tokenizer; /* NULL when the folder has no tokenizer.model */
+} qn_dataset;
+
+/* Opens a data folder; missing shards, a malformed data.json or tokenizer are errors. */
+qn_status qn_dataset_open(const char *dir, qn_dataset *out);
+void qn_dataset_close(qn_dataset *dataset);
+
+typedef struct qn_prepare_options {
+    const char *corpus;       /* "austen", "classic", or NULL for `files` */
+    const char *corpus_dir;   /* where scripts/corpus.sh left the corpora */
+    const char *const *files; /* UTF-8 text files, one document each */
+    int n_files;
+    int vocab_size;
+    double val_fraction; /* held out from the end of the text */
+    const char *out_dir;
+    int n_threads;
+    void (*progress)(void *context, const char *stage, double done); /* nullable; done 0..1 */
+    void *progress_context;
+} qn_prepare_options;
+
+/* Makes a data folder, whole or not at all. The tokenizer sees the training part only. */
+qn_status qn_dataset_prepare(const qn_prepare_options *options);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

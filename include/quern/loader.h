@@ -1,0 +1,47 @@
+/* loader.h: training sequences out of token shards. */
+#ifndef QUERN_LOADER_H
+#define QUERN_LOADER_H
+
+#include <stdint.h>
+
+#include "quern/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct qn_loader qn_loader;
+
+typedef struct qn_loader_options {
+    int64_t seq_len;     /* T: tokens of a sequence */
+    uint64_t seed;       /* order of the sequences and where epochs start */
+    int shuffle;         /* 0: in the order of the text, without overlap */
+    int64_t boundary_id; /* the token that begins (or ends) documents; -1: none */
+    int64_t vocab_size;  /* every token is checked against it as it is read */
+} qn_loader_options;
+
+/* Maps the shards that `pattern` (a glob) names, in order of their names; they are
+ * one text. Fails when none matches, one is malformed, or the text has fewer than
+ * seq_len + 1 tokens. */
+qn_status qn_loader_open(const char *pattern, const qn_loader_options *options, qn_loader **out);
+void qn_loader_close(qn_loader *loader);
+
+int64_t qn_loader_tokens(const qn_loader *loader);    /* tokens in all shards */
+int64_t qn_loader_sequences(const qn_loader *loader); /* sequences of one epoch */
+
+/* Fills sequence `index` (0 and up, epochs follow each other): a pure function of
+ * shards, options and index, so that a position is one number. With shuffle, each
+ * epoch visits each window once, in an order of its own and with windows that start
+ * at an offset of its own. Without, index runs over consecutive windows of one
+ * pass; the last one is filled up at its end with token 0 and targets -1, so that
+ * every token of the text but the first is a target exactly once.
+ *   tokens, targets (T) int32: targets[i] is the token after tokens[i].
+ *   doc_start (T) int32, may be NULL: where in this sequence the document of each
+ *   position begins (0 for one that began before). */
+qn_status qn_loader_fill(const qn_loader *loader, int64_t index, int32_t *tokens, int32_t *targets,
+                         int32_t *doc_start);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,42 @@
+/* safetensors.h: Hugging Face's tensor files (8-byte little-endian header length,
+ * JSON header, data). */
+#ifndef QUERN_SAFETENSORS_H
+#define QUERN_SAFETENSORS_H
+
+#include "quern/status.h"
+#include "quern/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct qn_safetensors qn_safetensors;
+
+/* Maps and validates a file: header length and JSON, dtypes, shapes, offsets that
+ * tile the data without gap or overlap, sizes that agree with shapes. `path` may also
+ * be a model.safetensors.index.json: then all its shards are opened as one. */
+qn_status qn_safetensors_open(const char *path, qn_safetensors **out);
+void qn_safetensors_close(qn_safetensors *file);
+
+int qn_safetensors_count(const qn_safetensors *file);
+const char *qn_safetensors_name(const qn_safetensors *file, int i);
+/* A read-only view into the mapped file; false when there is no tensor of that name. */
+bool qn_safetensors_find(const qn_safetensors *file, const char *name, qn_tensor *out);
+/* A value of the header's __metadata__, NULL when absent. */
+const char *qn_safetensors_metadata(const qn_safetensors *file, const char *key);
+
+typedef struct qn_named_tensor {
+    const char *name;
+    qn_tensor tensor; /* dense, host memory */
+} qn_named_tensor;
+
+/* Writes a file (not atomically: callers write into a folder that they publish whole),
+ * data aligned to 64 bytes, synced to disk. metadata: pairs key, value, …, NULL; nullable.
+ * *checksum (nullable) is the XXH3 of the file's bytes. */
+qn_status qn_safetensors_write(const char *path, const qn_named_tensor *tensors, int count,
+                               const char *const *metadata, uint64_t *checksum);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
