@@ -36,11 +36,15 @@ typedef struct qn_prepare_options {
     double val_fraction; /* held out from the end of the text */
     const char *out_dir;
     int n_threads;
-    void (*progress)(void *context, const char *stage, double done); /* nullable; done 0..1 */
+    int replace; /* nonzero: an earlier data folder at out_dir gives way to the new one */
+    /* Nullable; done is 0..1. Nonzero stops the work, which leaves nothing behind. */
+    int (*progress)(void *context, const char *stage, double done);
     void *progress_context;
 } qn_prepare_options;
 
-/* Makes a data folder, whole or not at all. The tokenizer sees the training part only. */
+/* Makes a data folder, whole or not at all, by way of "<out_dir>.tmp". The tokenizer sees
+ * the training part only. Fails where out_dir exists and is not empty, unless it is a data
+ * folder and `replace` is set. */
 qn_status qn_dataset_prepare(const qn_prepare_options *options);
 
 #ifdef __cplusplus

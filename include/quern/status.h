@@ -25,7 +25,8 @@ typedef struct qn_error *qn_status;
 /* Makes an error. The message names the thing, the value found, what was
  * expected and what to do, e.g.
  *   "data/train.bin: magic 17, expected 20240520; is this a token shard?" */
-qn_status qn_error(qn_code code, const char *format, ...) __attribute__((format(printf, 2, 3)));
+qn_status qn_error(qn_code code, const char *format, ...)
+    __attribute__((format(printf, 2, 3), returns_nonnull));
 
 /* Puts "<context>: " before the message of a failed status; passes success on.
  * Takes ownership of `status` and returns what replaces it. */

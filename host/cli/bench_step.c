@@ -1,0 +1,290 @@
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "cli/arguments.h"
+#include "cli/commands.h"
+#include "cli/train_flags.h"
+#include "quern/backend.h"
+#include "quern/files.h"
+#include "quern/philox.h"
+#include "quern/profile.h"
+#include "quern/train.h"
+#include "train/model_source.h"
+#include "train/optimizer.h"
+
+static const char doc[] =
+    "Measures whole training steps on random tokens: tokens/s, the share of the matrix product's "
+    "ceiling measured in the same run, and the time of each operation."
+    "\v"
+    "Examples:\n"
+    "  quern bench step --model gpt2-12m --batch-size 8 --seq-len 256\n"
+    "  quern bench step --model gpt2-12m --seq-len 256 --precision bf16 --json step.json";
+
+static const char *const names[] = {"model",     "batch-size", "seq-len", "grad-accum", "precision",
+                                    "attention", "recompute",  "threads", "backend",    NULL};
+
+typedef struct arguments {
+    qn_train_flags flags;
+    qn_train_options options;
+    int64_t steps, vocab_size;
+    const char *json;
+} arguments;
+
+enum { KEY_STEPS = 0x1000, KEY_VOCAB, KEY_JSON };
+
+static const struct argp_option own_options[] = {
+    {"steps", KEY_STEPS, "N", 0, "steps that are timed (default 10)", 0},
+    {"vocab-size", KEY_VOCAB, "N", 0, "vocabulary of a preset (default: its own)", 0},
+    {"json", KEY_JSON, "FILE", 0, "write the figures there too", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    arguments *a = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->flags;
+        break;
+    case KEY_STEPS:
+        a->steps = qn_arg_int(state, "--steps", arg, 1, 1 << 30);
+        break;
+    case KEY_VOCAB:
+        a->vocab_size = qn_arg_int(state, "--vocab-size", arg, 1, 1 << 30);
+        break;
+    case KEY_JSON:
+        a->json = arg;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* ---- one step ----------------------------------------------------------------------------- */
+
+typedef struct bench {
+    qn_model *model;
+    qn_optimizer optimizer;
+    const qn_train_options *options;
+    int32_t *tokens; /* (B,T), and the same shifted as targets */
+    int64_t step;
+} bench;
+
+static qn_status open_bench(const qn_config *config, const qn_train_options *o, qn_backend *backend,
+                            bench *out) {
+    *out = (bench){.options = o};
+    const qn_plan_options plan = {.mode = QN_PLAN_TRAIN,
+                                  .batch_size = o->batch_size,
+                                  .seq_len = o->seq_len,
+                                  .grad_accum = o->grad_accum,
+                                  .recompute = (qn_recompute)o->recompute,
+                                  .attention = (qn_attn_impl)o->attention,
+                                  .compute = (qn_dtype)o->precision};
+    const int64_t N = o->batch_size * o->seq_len;
+    QN_TRY(qn_model_create(backend, config, &plan, &out->model));
+    QN_TRY(qn_model_init(out->model, 1));
+    QN_TRY(qn_optimizer_make(qn_model_params(out->model), o->weight_decay, &out->optimizer));
+    out->tokens = malloc((size_t)(N + 1) * sizeof *out->tokens);
+    if (!out->tokens) return qn_error(QN_CODE_MEMORY, "no host memory for a batch");
+    for (int64_t i = 0; i <= N; i++) {
+        const qn_philox r = qn_philox_at(1, QN_RANDOM_SHUFFLE, 0, (uint64_t)i);
+        out->tokens[i] = (int32_t)(r.x[0] % (uint32_t)config->vocab_size);
+    }
+    return QN_OK;
+}
+
+static void close_bench(bench *b) {
+    free(b->tokens);
+    qn_optimizer_free(&b->optimizer);
+    qn_model_destroy(b->model);
+}
+
+static qn_status take_step(bench *b, double *time) {
+    const qn_train_options *o = b->options;
+    const qn_batch batch = {.tokens = b->tokens, .targets = b->tokens + 1};
+    const float scale = 1.0f / (float)(o->batch_size * o->seq_len * o->grad_accum);
+    const double start = qn_clock();
+    double loss;
+    QN_TRY(qn_model_zero_grads(b->model));
+    for (int64_t g = 0; g < o->grad_accum; g++) {
+        QN_TRY(qn_model_forward(b->model, &batch, g, scale));
+        QN_TRY(qn_model_backward(b->model, NULL, NULL));
+    }
+    QN_TRY(qn_optimizer_step(&b->optimizer, b->model, o, ++b->step, 1e-4));
+    QN_TRY(qn_model_loss_sum(b->model, o->grad_accum, &loss));
+    if (!isfinite(loss)) return qn_error(QN_CODE_NUMERIC, "the loss of a bench step is %g", loss);
+    *time = qn_clock() - start;
+    return QN_OK;
+}
+
+/* ---- measuring ------------------------------------------------------------------------------ */
+
+typedef struct figures {
+    double step_seconds; /* median */
+    double best_seconds;
+    double tokens_per_s, flops_per_token;
+    double gemm_flops_per_s; /* the ceiling: the median of measurements between the steps */
+    int64_t m, n, k;         /* of the ceiling's product */
+} figures;
+
+static int ascending(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *values, int64_t count) {
+    qsort(values, (size_t)count, sizeof *values, ascending);
+    return values[count / 2];
+}
+
+/* Steps and the ceiling in turn, so that both see the same machine. */
+static qn_status measure(bench *b, qn_backend *backend, int64_t steps, figures *f) {
+    double *times = malloc((size_t)steps * 2 * sizeof *times), *ceilings = times + steps, warm;
+    if (!times) return qn_error(QN_CODE_MEMORY, "no memory for %lld times", (long long)steps);
+    qn_status status = take_step(b, &warm);
+    for (int64_t i = 0; i < steps && !status; i++) {
+        status = take_step(b, &times[i]);
+        if (status) break;
+        status = qn_measure_gemm(backend, (qn_dtype)b->options->precision, f->m, f->n, f->k, 0.05,
+                                 &ceilings[i]);
+    }
+    if (!status) {
+        f->step_seconds = median(times, steps);
+        f->best_seconds = times[0];
+        f->gemm_flops_per_s = median(ceilings, steps);
+    }
+    free(times);
+    return status;
+}
+
+static double share(const figures *f) {
+    return f->tokens_per_s * f->flops_per_token / f->gemm_flops_per_s;
+}
+
+static void print_figures(const arguments *a, const figures *f, const char *device) {
+    const qn_train_options *o = &a->options;
+    printf("%s, %s, batch %lld × %lld × %lld micro-steps, on %s\n", o->model,
+           o->precision ? "bf16" : "fp32", (long long)o->batch_size, (long long)o->seq_len,
+           (long long)o->grad_accum, device);
+    printf("  step        %10.1f ms (median of %lld; best %.1f)\n", 1e3 * f->step_seconds,
+           (long long)a->steps, 1e3 * f->best_seconds);
+    printf("  tokens/s    %10.0f\n", f->tokens_per_s);
+    printf("  operations  %10.1f GFLOP/s (%.1f MFLOP a token)\n",
+           1e-9 * f->tokens_per_s * f->flops_per_token, 1e-6 * f->flops_per_token);
+    printf("  ceiling     %10.1f GFLOP/s (matrix product %lld×%lld×%lld, same run)\n",
+           1e-9 * f->gemm_flops_per_s, (long long)f->m, (long long)f->n, (long long)f->k);
+    printf("  share       %10.2f of the ceiling\n\n", share(f));
+}
+
+static void print_breakdown(const qn_profile_entry *entries, int count, int64_t steps,
+                            double ceiling) {
+    double total = 0;
+    for (int i = 0; i < count; i++) total += entries[i].seconds;
+    printf("  %-20s %8s %10s %7s %10s %9s\n", "operation", "calls", "ms/step", "share", "GFLOP/s",
+           "ceiling");
+    for (int i = 0; i < count; i++) {
+        const qn_profile_entry *e = &entries[i];
+        printf("  %-20s %8.0f %10.2f %6.1f%%", e->op, (double)e->calls / (double)steps,
+               1e3 * e->seconds / (double)steps, 100 * e->seconds / total);
+        if (e->flops > 0) {
+            printf(" %10.1f %9.2f", 1e-9 * e->flops / e->seconds, e->flops / e->seconds / ceiling);
+        }
+        printf("\n");
+    }
+}
+
+static qn_status write_json(const arguments *a, const figures *f, const char *device,
+                            const qn_profile_entry *entries, int count, int64_t steps) {
+    const qn_train_options *o = &a->options;
+    char *text;
+    size_t length;
+    FILE *out = open_memstream(&text, &length);
+    if (!out) return qn_error(QN_CODE_MEMORY, "%s: no memory for its text", a->json);
+    fprintf(out,
+            "{\"bench\": \"step\", \"version\": \"%s\", \"device\": \"%s\", \"model\": \"%s\", "
+            "\"precision\": \"%s\",\n \"batch_size\": %lld, \"seq_len\": %lld, "
+            "\"grad_accum\": %lld, \"step_seconds\": %.6g, \"tokens_per_s\": %.6g,\n"
+            " \"flops_per_token\": %.9g, \"gemm_flops_per_s\": %.6g, \"share\": %.4f,\n"
+            " \"operations\": [",
+            QN_VERSION, device, o->model, o->precision ? "bf16" : "fp32", (long long)o->batch_size,
+            (long long)o->seq_len, (long long)o->grad_accum, f->step_seconds, f->tokens_per_s,
+            f->flops_per_token, f->gemm_flops_per_s, share(f));
+    for (int i = 0; i < count; i++) {
+        fprintf(out, "%s\n  {\"op\": \"%s\", \"calls\": %.6g, \"seconds\": %.6g, \"flops\": %.6g}",
+                i ? "," : "", entries[i].op, (double)entries[i].calls / (double)steps,
+                entries[i].seconds / (double)steps, entries[i].flops / (double)steps);
+    }
+    fprintf(out, "]}\n");
+    fclose(out);
+    qn_status status = qn_file_write(a->json, text, length);
+    free(text);
+    return status;
+}
+
+enum { PROFILED_STEPS = 3 };
+
+static qn_status profile(const arguments *a, const qn_config *config, qn_backend *backend,
+                         const figures *f, const char *device) {
+    qn_backend *profiler;
+    bench b;
+    double time;
+    QN_TRY(qn_profile_open(backend, &profiler));
+    qn_status status = open_bench(config, &a->options, profiler, &b);
+    for (int i = 0; i <= PROFILED_STEPS && !status; i++) {
+        if (i == 1) qn_profile_reset(profiler);
+        status = take_step(&b, &time);
+    }
+    if (!status) {
+        const qn_profile_entry *entries;
+        const int count = qn_profile_read(profiler, &entries);
+        print_breakdown(entries, count, PROFILED_STEPS, f->gemm_flops_per_s);
+        if (a->json) status = write_json(a, f, device, entries, count, PROFILED_STEPS);
+    }
+    close_bench(&b);
+    profiler->ops->close(profiler);
+    return status;
+}
+
+static qn_status run(const arguments *a, const qn_config *config, qn_backend *backend) {
+    const qn_train_options *o = &a->options;
+    bench b;
+    qn_device_info device;
+    QN_TRY(backend->ops->device_info(backend, &device));
+    figures f = {
+        .m = o->batch_size * o->seq_len, .n = 4 * config->hidden_size, .k = config->hidden_size};
+    qn_status status = open_bench(config, o, backend, &b);
+    if (!status) status = measure(&b, backend, a->steps, &f);
+    if (!status) {
+        f.tokens_per_s = (double)(f.m * o->grad_accum) / f.step_seconds;
+        f.flops_per_token = qn_plan_flops_per_token(config, qn_model_params(b.model), o->seq_len);
+        print_figures(a, &f, device.name);
+    }
+    close_bench(&b);
+    return status ? status : profile(a, config, backend, &f, device.name);
+}
+
+static qn_status open_and_run(arguments *a) {
+    qn_model_source source;
+    qn_backend *backend;
+    qn_options_default(&a->options);
+    QN_TRY(qn_train_flags_apply(&a->flags, &a->options));
+    QN_TRY(qn_model_source_open(a->options.model, a->vocab_size, &source));
+    free(source.weights_dir);
+    QN_TRY(qn_backend_open(a->options.backend, (int)a->options.threads, &backend));
+    qn_status status = run(a, &source.config, backend);
+    backend->ops->close(backend);
+    return status;
+}
+
+qn_status bench_step(int argc, char **argv) {
+    arguments a = {.steps = 10};
+    QN_TRY(qn_train_flags_open(&a.flags, names, argc));
+    const struct argp_child children[] = {{&a.flags.argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {own_options, parse, NULL, doc, children, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    qn_status status = open_and_run(&a);
+    qn_train_flags_close(&a.flags);
+    return status;
+}

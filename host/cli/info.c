@@ -1,0 +1,167 @@
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include "cli/commands.h"
+#include "quern/backend.h"
+#include "quern/checkpoint.h"
+#include "quern/dataset.h"
+#include "quern/files.h"
+#include "quern/options.h"
+
+static const char doc[] =
+    "Says what things are: a run folder, a model (preset, config.json or folder), a data folder; "
+    "without arguments, this machine and the presets."
+    "\v"
+    "Examples:\n"
+    "  quern info\n"
+    "  quern info runs/first data/austen gpt2-124m";
+
+typedef struct arguments {
+    char **things;
+    int count;
+} arguments;
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    (void)arg;
+    arguments *a = state->input;
+    if (key != ARGP_KEY_ARGS) return ARGP_ERR_UNKNOWN;
+    a->things = state->argv + state->next;
+    a->count = state->argc - state->next;
+    return 0;
+}
+
+/* ---- the machine ------------------------------------------------------------------------- */
+
+static qn_status describe_machine(void) {
+    qn_backend *backend;
+    qn_device_info device;
+    QN_TRY(qn_backend_open("auto", 0, &backend));
+    qn_status status = backend->ops->device_info(backend, &device);
+    backend->ops->close(backend);
+    if (status) return status;
+    printf("quern %s\n%s: %s, %d threads, %.1f of %.1f GB free, bf16 products %s\n\npresets:\n",
+           QN_VERSION, device.name, device.arch, device.n_threads,
+           1e-9 * (double)device.memory_free, 1e-9 * (double)device.memory_total,
+           device.bf16_gemm ? "in hardware" : "emulated");
+    for (const char *const *name = qn_config_preset_names(); *name; name++) {
+        printf("  %-14s %s\n", *name, qn_config_preset_description(*name));
+    }
+    return QN_OK;
+}
+
+/* ---- models --------------------------------------------------------------------------------- */
+
+static qn_status describe_config(const char *name, const qn_config *c) {
+    qn_params params;
+    QN_TRY(qn_params_make(c, &params));
+    printf("%s: %s, %.3f M parameters\n", name, c->architecture, 1e-6 * (double)params.n_params);
+    qn_params_free(&params);
+    printf("  vocabulary %lld, %lld layers, width %lld, %lld heads of %lld (%lld for k and v), "
+           "feed-forward %lld, positions %lld\n",
+           (long long)c->vocab_size, (long long)c->n_layers, (long long)c->hidden_size,
+           (long long)c->n_heads, (long long)c->head_dim, (long long)c->n_kv_heads,
+           (long long)c->ffn_size, (long long)c->max_seq_len);
+    if (c->arch == QN_ARCH_LLAMA) printf("  rotary base %g", c->rope_theta);
+    if (c->sliding_window) printf(", window %lld", (long long)c->sliding_window);
+    printf("%s%s%s%s\n", c->arch == QN_ARCH_LLAMA ? "" : "  learned positions",
+           c->qk_norm ? ", qk-norm" : "", c->qkv_bias ? ", biases on q, k, v" : "",
+           c->tie_embeddings ? ", tied embeddings" : "");
+    return QN_OK;
+}
+
+static qn_status describe_config_file(const char *path) {
+    qn_config config;
+    QN_TRY(qn_config_load(path, &config));
+    return describe_config(path, &config);
+}
+
+/* ---- runs --------------------------------------------------------------------------------------
+ */
+
+static void print_note(void *context, const char *message) {
+    (void)context;
+    printf("  %s\n", message);
+}
+
+static qn_status describe_run(const char *run, const char *run_json) {
+    qn_train_options options;
+    qn_options_default(&options);
+    QN_TRY(qn_options_load(&options, run_json));
+    int count;
+    const qn_option *table = qn_option_table(&count);
+    printf("%s: a run\n", run);
+    for (int i = 0; i < count; i++) {
+        char text[QN_OPTION_TEXT];
+        qn_option_get(&options, &table[i], text, sizeof text);
+        if (*text) printf("  %-14s %s\n", table[i].name, text);
+    }
+    char *checkpoint;
+    QN_TRY(qn_checkpoint_find(run, -1, print_note, NULL, &checkpoint));
+    if (!checkpoint) {
+        printf("  no checkpoint yet\n");
+        return QN_OK;
+    }
+    qn_train_state state;
+    qn_status status = qn_checkpoint_state(checkpoint, &state);
+    if (!status) {
+        printf("  newest checkpoint %s: step %lld, %lld tokens, %.0f s\n", checkpoint,
+               (long long)state.step, (long long)state.tokens, state.seconds);
+    }
+    free(checkpoint);
+    return status;
+}
+
+/* ---- data --------------------------------------------------------------------------------------
+ */
+
+static qn_status describe_data(const char *dir) {
+    qn_dataset d;
+    QN_TRY(qn_dataset_open(dir, &d));
+    printf("%s: data; vocabulary %lld, boundary token %lld, %s\n", dir, (long long)d.vocab_size,
+           (long long)d.boundary_id, d.tokenizer ? "with tokenizer" : "no tokenizer");
+    printf("  training %lld tokens, %lld bytes; held out %lld tokens, %lld bytes\n",
+           (long long)d.train_tokens, (long long)d.train_bytes, (long long)d.val_tokens,
+           (long long)d.val_bytes);
+    qn_dataset_close(&d);
+    return QN_OK;
+}
+
+/* A folder is a run, a model or data by the file that it holds. */
+static qn_status describe_folder(const char *dir) {
+    char *run_json = qn_path("%s/run.json", dir), *config = qn_path("%s/config.json", dir);
+    qn_status status;
+    if (!run_json || !config) {
+        status = qn_error(QN_CODE_MEMORY, "no memory for a path");
+    } else if (qn_path_exists(run_json)) {
+        status = describe_run(dir, run_json);
+        if (!status) status = describe_config_file(config);
+    } else if (qn_path_exists(config)) {
+        status = describe_config_file(config);
+    } else {
+        status = describe_data(dir);
+    }
+    free(run_json);
+    free(config);
+    return status;
+}
+
+static qn_status describe(const char *thing) {
+    struct stat info;
+    if (!stat(thing, &info)) {
+        return S_ISDIR(info.st_mode) ? describe_folder(thing) : describe_config_file(thing);
+    }
+    qn_config config;
+    QN_TRY(qn_config_preset(thing, 0, &config));
+    return describe_config(thing, &config);
+}
+
+qn_status cmd_info(int argc, char **argv) {
+    arguments a = {0};
+    const struct argp argp = {NULL, parse, "[RUN|MODEL|DATA...]", doc, NULL, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    if (!a.count) return describe_machine();
+    for (int i = 0; i < a.count; i++) QN_TRY(describe(a.things[i]));
+    return QN_OK;
+}

@@ -1,0 +1,139 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/arguments.h"
+#include "cli/commands.h"
+#include "cli/train_flags.h"
+#include "quern/backend.h"
+#include "train/model_source.h"
+
+static const char doc[] =
+    "Prints the memory that training a model would take, buffer by buffer, without allocating it."
+    "\v"
+    "Examples:\n"
+    "  quern plan --model gpt2-124m --batch-size 4 --seq-len 1024\n"
+    "  quern plan --model qwen2.5-1.5b --batch-size 1 --seq-len 2048 --recompute block\n"
+    "  quern plan --model my/config.json --memory 24";
+
+static const char *const names[] = {"model",     "batch-size", "seq-len",   "grad-accum",
+                                    "precision", "attention",  "recompute", "documents",
+                                    "threads",   "backend",    NULL};
+
+typedef struct arguments {
+    qn_train_flags flags;
+    int64_t vocab_size;
+    double memory; /* GB to compare with; 0: what the device has free */
+    bool all;
+} arguments;
+
+enum { KEY_MEMORY = 0x1000, KEY_VOCAB, KEY_ALL };
+
+static const struct argp_option own_options[] = {
+    {"memory", KEY_MEMORY, "GB", 0, "compare with this much (default: what is free here)", 0},
+    {"vocab-size", KEY_VOCAB, "N", 0, "vocabulary of a preset (default: its own)", 0},
+    {"all", KEY_ALL, NULL, 0, "list small buffers too", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    arguments *a = state->input;
+    switch (key) {
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->flags;
+        break;
+    case KEY_MEMORY:
+        a->memory = qn_arg_real(state, "--memory", arg, 0, 1e9);
+        break;
+    case KEY_VOCAB:
+        a->vocab_size = qn_arg_int(state, "--vocab-size", arg, 1, 1 << 30);
+        break;
+    case KEY_ALL:
+        a->all = true;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static double gb(size_t bytes) { return 1e-9 * (double)bytes; }
+
+static void print_table(const qn_plan *plan, bool all) {
+    printf("%-30s %14s %7s %12s\n", "buffer", "elements", "copies", "GB");
+    for (int g = 0; g < QN_N_GROUPS; g++) {
+        if (!plan->group_bytes[g]) continue;
+        for (int i = 0; i < QN_N_BUFFERS; i++) {
+            const qn_buffer *b = &plan->buffers[i];
+            const size_t bytes = b->stride * (size_t)b->copies;
+            if (!b->name || (int)b->group != g) continue;
+            if (!all && bytes < plan->total_bytes / 1000) continue;
+            printf("  %-28s %14lld %7lld %12.4f\n", b->name, (long long)b->count,
+                   (long long)b->copies, gb(bytes));
+        }
+        printf("%-30s %35.4f\n", qn_buffer_group_name(g), gb(plan->group_bytes[g]));
+    }
+    printf("%-30s %35.4f\n", "total", gb(plan->total_bytes));
+}
+
+static void print_verdict(const qn_plan *plan, double memory_gb, const char *device) {
+    const bool fits = gb(plan->total_bytes) <= memory_gb;
+    printf("\n%s: %.1f GB; the plan %s", device, memory_gb, fits ? "fits" : "does not fit");
+    if (!fits) {
+        printf(": try a smaller --batch-size with more --grad-accum, --recompute norms or block, "
+               "or a shorter --seq-len");
+    }
+    printf("\n");
+}
+
+static qn_status print_plan(const arguments *a, const qn_train_options *o, qn_backend *backend) {
+    qn_model_source source;
+    qn_params params;
+    qn_plan plan;
+    qn_device_info device;
+    QN_TRY(backend->ops->device_info(backend, &device));
+    QN_TRY(qn_model_source_open(o->model, a->vocab_size, &source));
+    free(source.weights_dir);
+    QN_TRY(qn_params_make(&source.config, &params));
+    const qn_plan_options options = {.mode = QN_PLAN_TRAIN,
+                                     .batch_size = o->batch_size,
+                                     .seq_len = o->seq_len,
+                                     .grad_accum = o->grad_accum,
+                                     .recompute = (qn_recompute)o->recompute,
+                                     .attention = (qn_attn_impl)o->attention,
+                                     .compute = (qn_dtype)o->precision,
+                                     .documents = o->documents};
+    qn_status status = qn_plan_make(backend, &source.config, &params, &options, &plan);
+    if (!status) {
+        printf("%s (%s): %.2f M parameters, %.3g GFLOP a token; batch %lld × %lld tokens\n\n",
+               o->model, source.config.architecture, 1e-6 * (double)params.n_params,
+               1e-9 * qn_plan_flops_per_token(&source.config, &params, o->seq_len),
+               (long long)o->batch_size, (long long)o->seq_len);
+        print_table(&plan, a->all);
+        print_verdict(&plan, a->memory > 0 ? a->memory : gb(device.memory_free),
+                      a->memory > 0 ? "given" : device.name);
+    }
+    qn_params_free(&params);
+    return status;
+}
+
+static qn_status plan(const arguments *a) {
+    qn_train_options options;
+    qn_backend *backend;
+    qn_options_default(&options);
+    QN_TRY(qn_train_flags_apply(&a->flags, &options));
+    QN_TRY(qn_backend_open(options.backend, (int)options.threads, &backend));
+    qn_status status = print_plan(a, &options, backend);
+    backend->ops->close(backend);
+    return status;
+}
+
+qn_status cmd_plan(int argc, char **argv) {
+    arguments a = {0};
+    QN_TRY(qn_train_flags_open(&a.flags, names, argc));
+    const struct argp_child children[] = {{&a.flags.argp, 0, NULL, 0}, {0}};
+    const struct argp argp = {own_options, parse, NULL, doc, children, NULL, NULL};
+    argp_parse(&argp, argc, argv, 0, NULL, &a);
+    qn_status status = plan(&a);
+    qn_train_flags_close(&a.flags);
+    return status;
+}

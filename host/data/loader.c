@@ -1,0 +1,116 @@
+#include "quern/loader.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "data/permute.h"
+#include "data/shard_list.h"
+
+struct qn_loader {
+    qn_loader_options options;
+    qn_shard_list text;
+    int64_t sequences; /* of one epoch */
+};
+
+/* --- opening --- */
+
+static qn_status check_options(const qn_loader_options *o) {
+    if (o->seq_len < 1 || o->seq_len > INT32_MAX)
+        return qn_error(QN_CODE_USAGE, "sequence length %lld: expected 1 to %d",
+                        (long long)o->seq_len, INT32_MAX);
+    if (o->vocab_size < 1 || o->vocab_size > INT32_MAX)
+        return qn_error(QN_CODE_USAGE, "vocabulary size %lld: expected 1 to %d",
+                        (long long)o->vocab_size, INT32_MAX);
+    if (o->boundary_id < -1 || o->boundary_id >= o->vocab_size)
+        return qn_error(QN_CODE_USAGE,
+                        "boundary token %lld: expected -1 (none) or an id below the vocabulary "
+                        "size %lld",
+                        (long long)o->boundary_id, (long long)o->vocab_size);
+    return QN_OK;
+}
+
+/* In a shuffled epoch windows begin at an offset below seq_len, so that one window less
+ * than the text holds is sure to fit. */
+static qn_status count_sequences(qn_loader *l, const char *pattern) {
+    int64_t length = l->options.seq_len, targets = l->text.tokens - 1;
+    if (targets < length)
+        return qn_error(QN_CODE_INVALID,
+                        "%s: %lld tokens are too few for sequences of %lld; expected at least "
+                        "%lld: shorten the sequences or give more text",
+                        pattern, (long long)l->text.tokens, (long long)length,
+                        (long long)length + 1);
+    if (!l->options.shuffle)
+        l->sequences = (targets + length - 1) / length;
+    else
+        l->sequences = targets / length > 1 ? targets / length - 1 : 1;
+    return QN_OK;
+}
+
+qn_status qn_loader_open(const char *pattern, const qn_loader_options *options, qn_loader **out) {
+    QN_TRY(check_options(options));
+    qn_loader *l = calloc(1, sizeof *l);
+    if (!l) return qn_error(QN_CODE_MEMORY, "out of memory for a loader");
+    l->options = *options;
+    qn_status status = qn_shard_list_open(pattern, &l->text);
+    if (!status) status = count_sequences(l, pattern);
+    if (status) {
+        qn_loader_close(l);
+        return status;
+    }
+    *out = l;
+    return QN_OK;
+}
+
+void qn_loader_close(qn_loader *l) {
+    if (!l) return;
+    qn_shard_list_close(&l->text);
+    free(l);
+}
+
+int64_t qn_loader_tokens(const qn_loader *l) { return l->text.tokens; }
+int64_t qn_loader_sequences(const qn_loader *l) { return l->sequences; }
+
+/* --- reading --- */
+
+/* Position in the text of the first token of sequence `index`. */
+static int64_t window_start(const qn_loader *l, int64_t index) {
+    const qn_loader_options *o = &l->options;
+    int64_t k = index % l->sequences;
+    if (!o->shuffle) return k * o->seq_len;
+    uint64_t epoch = (uint64_t)(index / l->sequences);
+    qn_philox r = qn_philox_at(o->seed, QN_RANDOM_SHUFFLE, 0, epoch);
+    uint64_t key = (uint64_t)r.x[1] << 32 | r.x[0], draw = (uint64_t)r.x[3] << 32 | r.x[2];
+    int64_t slack = l->text.tokens - l->sequences * o->seq_len; /* offsets that fit: below it */
+    if (slack > o->seq_len) slack = o->seq_len;
+    return (int64_t)(draw % (uint64_t)slack) + qn_permute(key, l->sequences, k) * o->seq_len;
+}
+
+static void mark_documents(const int32_t *tokens, int64_t n, int64_t boundary, int32_t *doc_start) {
+    int32_t start = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (tokens[i] == boundary) start = (int32_t)i;
+        doc_start[i] = start;
+    }
+}
+
+qn_status qn_loader_fill(const qn_loader *l, int64_t index, int32_t *tokens, int32_t *targets,
+                         int32_t *doc_start) {
+    if (index < 0)
+        return qn_error(QN_CODE_USAGE, "sequence %lld: expected 0 or more", (long long)index);
+    int64_t length = l->options.seq_len, start = window_start(l, index);
+    int64_t left = l->text.tokens - 1 - start, n = left < length ? left : length;
+    int32_t last;
+    QN_TRY(qn_shard_list_read(&l->text, start, n, l->options.vocab_size, tokens));
+    QN_TRY(qn_shard_list_read(&l->text, start + n, 1, l->options.vocab_size, &last));
+    memcpy(targets, tokens + 1, (size_t)(n - 1) * sizeof *targets);
+    targets[n - 1] = last;
+    for (int64_t i = n; i < length; i++) {
+        tokens[i] = 0;
+        targets[i] = -1;
+    }
+    if (doc_start) {
+        mark_documents(tokens, n, l->options.boundary_id, doc_start);
+        for (int64_t i = n; i < length; i++) doc_start[i] = doc_start[n - 1];
+    }
+    return QN_OK;
+}

@@ -1,0 +1,187 @@
+#include "quern/model.h"
+
+#include <stdlib.h>
+
+#include "model/model_impl.h"
+
+const qn_plan *qn_model_plan(const qn_model *m) { return &m->plan; }
+const qn_params *qn_model_params(const qn_model *m) { return &m->params; }
+qn_backend *qn_model_backend(const qn_model *m) { return m->backend; }
+qn_stream *qn_model_stream(const qn_model *m) { return m->stream; }
+void *qn_model_buffer(const qn_model *m, qn_buffer_id id) { return qn_buffer_at(m, id, 0); }
+void qn_model_set_stats(qn_model *m, qn_attn_stats *per_layer) { m->stats = per_layer; }
+
+/* ---- creation ---------------------------------------------------------------------- */
+
+static qn_status check_memory(const qn_model *m) {
+    qn_device_info info;
+    QN_TRY(m->ops->device_info(m->backend, &info));
+    if (m->plan.total_bytes <= info.memory_free) return QN_OK;
+    return qn_error(QN_CODE_MEMORY,
+                    "the plan needs %.2f GB and %s has %.2f GB free; a smaller --batch-size, a "
+                    "shorter --seq-len or --recompute block needs less (`quern plan` shows "
+                    "how much)",
+                    1e-9 * (double)m->plan.total_bytes, info.name, 1e-9 * (double)info.memory_free);
+}
+
+/* The positions of the pass under way, B times start … start + T − 1. */
+static qn_status set_positions(qn_model *m, int64_t B, int64_t T, int64_t start) {
+    if (m->B == B && m->T == T && m->start == start) return QN_OK;
+    m->B = B;
+    m->T = T;
+    m->start = start;
+    for (int64_t n = 0; n < B * T; n++) m->positions[n] = (int32_t)(start + n % T);
+    return m->ops->copy(m->stream, qn_buffer_at(m, QN_BUF_POSITIONS, 0), m->positions,
+                        (size_t)(B * T) * sizeof *m->positions, QN_COPY_TO_DEVICE);
+}
+
+static qn_status prepare(qn_model *m) {
+    const qn_plan_options *o = &m->plan.options;
+    m->positions = malloc((size_t)(o->batch_size * o->seq_len) * sizeof *m->positions);
+    if (!m->positions) {
+        return qn_error(QN_CODE_MEMORY, "no host memory for the positions of %lld tokens",
+                        (long long)(o->batch_size * o->seq_len));
+    }
+    QN_TRY(m->ops->stream_create(m->backend, &m->stream));
+    QN_TRY(check_memory(m));
+    QN_TRY(m->ops->alloc(m->backend, m->plan.total_bytes, (void **)&m->arena));
+    /* The paddings between parameters stay zero in all that is summed over them. */
+    for (qn_buffer_id id = QN_BUF_PARAMS; id <= QN_BUF_ADAM_V; id++) {
+        if (!m->plan.buffers[id].name) continue;
+        QN_TRY(m->ops->zero(m->stream, qn_buffer_at(m, id, 0), m->plan.buffers[id].stride));
+    }
+    if (m->config.arch == QN_ARCH_LLAMA) {
+        QN_TRY(m->ops->rope_table(
+            m->stream,
+            qn_tensor_2d(qn_buffer_at(m, QN_BUF_ROPE, 0), QN_F32, o->seq_len, m->config.head_dim),
+            m->config.rope_theta));
+    }
+    return set_positions(m, o->batch_size, o->seq_len, 0);
+}
+
+qn_status qn_model_create(qn_backend *backend, const qn_config *config,
+                          const qn_plan_options *options, qn_model **out) {
+    *out = NULL;
+    QN_TRY(qn_config_check(config, "model"));
+    qn_model *m = calloc(1, sizeof *m);
+    if (!m) return qn_error(QN_CODE_MEMORY, "no memory for a model's description");
+    m->backend = backend;
+    m->ops = backend->ops;
+    m->config = *config;
+    qn_status status;
+    QN_TRY_GOTO(status, failed, qn_params_make(config, &m->params));
+    QN_TRY_GOTO(status, failed, qn_plan_make(backend, config, &m->params, options, &m->plan));
+    QN_TRY_GOTO(status, failed, prepare(m));
+    *out = m;
+    return QN_OK;
+failed:
+    qn_model_destroy(m);
+    return status;
+}
+
+void qn_model_destroy(qn_model *m) {
+    if (!m) return;
+    if (m->arena) m->ops->free(m->backend, m->arena);
+    if (m->stream) m->ops->stream_destroy(m->stream);
+    qn_params_free(&m->params);
+    free(m->positions);
+    free(m);
+}
+
+/* ---- parameters ---------------------------------------------------------------------- */
+
+qn_status qn_model_init(qn_model *m, uint64_t seed) {
+    float *params = qn_buffer_at(m, QN_BUF_PARAMS, 0);
+    for (int i = 0; i < m->params.count; i++) {
+        const qn_param *p = &m->params.items[i];
+        const size_t bytes = (size_t)p->count * sizeof(float);
+        float *values = malloc(bytes);
+        if (!values) {
+            return qn_error(QN_CODE_MEMORY, "%s: no host memory for %lld initial values", p->name,
+                            (long long)p->count);
+        }
+        qn_param_init(&m->params, i, seed, values);
+        qn_status status =
+            m->ops->copy(m->stream, params + p->offset, values, bytes, QN_COPY_TO_DEVICE);
+        if (!status) status = m->ops->stream_sync(m->stream);
+        free(values);
+        if (status) return status;
+    }
+    return QN_OK;
+}
+
+qn_status qn_model_zero_grads(qn_model *m) {
+    return m->ops->zero(m->stream, qn_buffer_at(m, QN_BUF_GRADS, 0),
+                        m->plan.buffers[QN_BUF_GRADS].stride);
+}
+
+/* ---- passes ---------------------------------------------------------------------------- */
+
+static qn_status upload(qn_model *m, qn_buffer_id id, const int32_t *values, int64_t count) {
+    if (!m->plan.buffers[id].name) return QN_OK;
+    return m->ops->copy(m->stream, qn_buffer_at(m, id, 0), values, (size_t)count * sizeof *values,
+                        QN_COPY_TO_DEVICE);
+}
+
+static qn_status upload_batch(qn_model *m, const qn_batch *batch) {
+    const qn_plan_options *o = &m->plan.options;
+    const int64_t N = o->batch_size * o->seq_len;
+    QN_TRY(set_positions(m, o->batch_size, o->seq_len, 0));
+    QN_TRY(upload(m, QN_BUF_TOKENS, batch->tokens, N));
+    QN_TRY(upload(m, QN_BUF_TARGETS, batch->targets, N));
+    return upload(m, QN_BUF_DOC_START, batch->doc_start, N);
+}
+
+qn_status qn_model_forward(qn_model *m, const qn_batch *batch, int64_t micro_step,
+                           float grad_scale) {
+    QN_TRY(upload_batch(m, batch));
+    return qn_forward_loss(m, micro_step, grad_scale, true);
+}
+
+qn_status qn_model_loss_sum(qn_model *m, int64_t n_micro_steps, double *out) {
+    const float *sums = qn_buffer_at(m, QN_BUF_LOSS_SUMS, 0);
+    *out = 0;
+    for (int64_t i = 0; i < n_micro_steps; i++) {
+        float sum;
+        QN_TRY(m->ops->copy(m->stream, &sum, sums + i, sizeof sum, QN_COPY_TO_HOST));
+        QN_TRY(m->ops->stream_sync(m->stream));
+        *out += sum;
+    }
+    return QN_OK;
+}
+
+qn_status qn_model_evaluate(qn_model *m, const qn_batch *batch, double *loss_sum) {
+    QN_TRY(upload_batch(m, batch));
+    QN_TRY(qn_forward_loss(m, 0, 0, false));
+    return qn_model_loss_sum(m, 1, loss_sum);
+}
+
+/* ---- generation -------------------------------------------------------------------------- */
+
+qn_status qn_model_extend(qn_model *m, const int32_t *tokens, int64_t start, int64_t count,
+                          float *logits) {
+    const qn_plan_options *o = &m->plan.options;
+    const int64_t B = o->batch_size, C = m->config.hidden_size, V = m->config.vocab_size;
+    if (start < 0 || count < 1 || start + count > o->seq_len) {
+        return qn_error(QN_CODE_INVALID, "positions %lld to %lld: the cache holds %lld",
+                        (long long)start, (long long)(start + count), (long long)o->seq_len);
+    }
+    QN_TRY(set_positions(m, B, count, start));
+    QN_TRY(upload(m, QN_BUF_TOKENS, tokens, B * count));
+    QN_TRY(qn_forward_blocks(m));
+    qn_tensor last = qn_activation(m, QN_BUF_FINAL_NORM, 0, C);
+    last.data = (float *)last.data + (count - 1) * C;
+    last.shape[0] = B;
+    last.stride[0] = count * C;
+    qn_role head = m->config.tie_embeddings ? QN_WTE : QN_LM_HEAD_W;
+    qn_gemm_args args = {.a = last,
+                         .b = qn_param_view(m, QN_BUF_PARAMS, head, -1),
+                         .c = qn_tensor_2d(qn_buffer_at(m, QN_BUF_LOGITS, 0), QN_F32, B, V),
+                         .transpose_b = true,
+                         .compute = o->compute,
+                         .workspace = qn_buffer_at(m, QN_BUF_WORKSPACE, 0)};
+    QN_TRY(m->ops->gemm(m->stream, &args));
+    QN_TRY(m->ops->copy(m->stream, logits, args.c.data, (size_t)(B * V) * sizeof(float),
+                        QN_COPY_TO_HOST));
+    return m->ops->stream_sync(m->stream);
+}

@@ -1,0 +1,63 @@
+/* model_impl.h: what the files of this folder share about a model. */
+#ifndef QUERN_MODEL_IMPL_H
+#define QUERN_MODEL_IMPL_H
+
+#include "quern/model.h"
+
+struct qn_model {
+    qn_backend *backend;
+    const qn_ops *ops;
+    qn_stream *stream;
+    qn_config config;
+    qn_params params;
+    qn_plan plan;
+    char *arena;          /* (device) */
+    int32_t *positions;   /* host copy of what QN_BUF_POSITIONS holds */
+    int64_t B, T;         /* of the pass under way; at most the plan's */
+    int64_t start;        /* position of the first token; other than 0 only with a cache */
+    qn_attn_stats *stats; /* per layer, or NULL */
+};
+
+/* (device) One layer's copy of a buffer; NULL when the plan has none. */
+static inline void *qn_buffer_at(const qn_model *m, qn_buffer_id id, int64_t layer) {
+    const qn_buffer *b = &m->plan.buffers[id];
+    if (!b->name) return NULL;
+    return m->arena + b->offset + (b->copies > 1 ? (size_t)layer * b->stride : 0);
+}
+
+/* A buffer of activations as (N, cols) of the pass under way; absent when there is none. */
+static inline qn_tensor qn_activation(const qn_model *m, qn_buffer_id id, int64_t layer,
+                                      int64_t cols) {
+    return qn_tensor_2d(qn_buffer_at(m, id, layer), m->plan.buffers[id].dtype, m->B * m->T, cols);
+}
+
+/* A buffer with one value a token, (N). */
+static inline qn_tensor qn_per_token(const qn_model *m, qn_buffer_id id, int64_t layer) {
+    return qn_tensor_1d(qn_buffer_at(m, id, layer), m->plan.buffers[id].dtype, m->B * m->T);
+}
+
+/* Columns [first, first + heads·D) of an activation, as heads: (N, heads, D). */
+static inline qn_tensor qn_head_columns(const qn_model *m, qn_tensor x, int64_t first,
+                                        int64_t heads) {
+    const int64_t D = m->config.head_dim;
+    qn_tensor t = qn_tensor_3d(NULL, x.dtype, x.shape[0], heads, D);
+    t.data = x.data ? (char *)x.data + (size_t)first * qn_dtype_size(x.dtype) : NULL;
+    t.stride[0] = x.stride[0];
+    return t;
+}
+
+/* A parameter, or its gradient, as a tensor; absent when the model has none. */
+static inline qn_tensor qn_param_view(const qn_model *m, qn_buffer_id id, qn_role role,
+                                      int64_t layer) {
+    const qn_param *p = qn_params_find(&m->params, role, layer);
+    qn_tensor none = {0};
+    if (!p || !m->plan.buffers[id].name) return none;
+    float *data = (float *)qn_buffer_at(m, id, 0) + p->offset;
+    return qn_tensor_make(data, QN_F32, p->rank, p->shape);
+}
+
+/* transformer.c: the passes over the blocks. The batch lies in the device's buffers. */
+qn_status qn_forward_blocks(qn_model *m);
+qn_status qn_forward_loss(qn_model *m, int64_t micro_step, float grad_scale, bool train);
+
+#endif

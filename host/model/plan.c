@@ -1,0 +1,293 @@
+#include "quern/plan.h"
+
+#include <stdint.h>
+#include <string.h>
+
+enum { BUFFER_ALIGNMENT = 256 };
+
+static const char *const group_names[QN_N_GROUPS] = {"parameters", "gradients", "optimizer state",
+                                                     "activations", "scratch"};
+
+const char *qn_buffer_group_name(qn_buffer_group group) { return group_names[group]; }
+
+typedef struct layout {
+    qn_plan *plan;
+    int64_t N, C, F, D, q_width, kv_width; /* tokens and widths */
+    bool train, keep_all, keep_cheap;      /* what the backward pass finds */
+    bool overflow;
+} layout;
+
+static size_t align_up(size_t bytes) {
+    return (bytes + BUFFER_ALIGNMENT - 1) / BUFFER_ALIGNMENT * BUFFER_ALIGNMENT;
+}
+
+static void place(layout *l, qn_buffer_id id, const char *name, qn_buffer_group group,
+                  qn_dtype dtype, int64_t rows, int64_t cols, int64_t copies) {
+    qn_plan *plan = l->plan;
+    int64_t count, bytes, all;
+    if (__builtin_mul_overflow(rows, cols, &count) ||
+        __builtin_mul_overflow(count, (int64_t)qn_dtype_size(dtype), &bytes) ||
+        bytes > INT64_MAX / 2 ||
+        __builtin_mul_overflow((int64_t)align_up((size_t)bytes), copies, &all) ||
+        __builtin_add_overflow(all, (int64_t)plan->total_bytes, &(int64_t){0})) {
+        l->overflow = true;
+        return;
+    }
+    plan->buffers[id] = (qn_buffer){.name = name,
+                                    .group = group,
+                                    .dtype = dtype,
+                                    .count = count,
+                                    .copies = copies,
+                                    .stride = align_up((size_t)bytes),
+                                    .offset = plan->total_bytes};
+    plan->total_bytes += (size_t)all;
+    plan->group_bytes[group] += (size_t)all;
+}
+
+static void place_scratch(layout *l, qn_buffer_id id, const char *name, qn_dtype dtype,
+                          int64_t rows, int64_t cols) {
+    place(l, id, name, QN_GROUP_SCRATCH, dtype, rows, cols, 1);
+}
+
+/* An activation of every block: one copy a layer where it is kept, else one shared. */
+static void place_activation(layout *l, qn_buffer_id id, const char *name, int64_t rows,
+                             int64_t cols, bool keep) {
+    bool kept = l->train && keep;
+    place(l, id, name, kept ? QN_GROUP_ACTIVATIONS : QN_GROUP_SCRATCH, QN_F32, rows, cols,
+          kept ? l->plan->config.n_layers : 1);
+}
+
+static void place_state(layout *l, const qn_params *params) {
+    place(l, QN_BUF_PARAMS, "parameters", QN_GROUP_PARAMS, QN_F32, params->n_elements, 1, 1);
+    if (!l->train) return;
+    place(l, QN_BUF_GRADS, "gradients", QN_GROUP_GRADS, QN_F32, params->n_elements, 1, 1);
+    place(l, QN_BUF_ADAM_M, "first moments", QN_GROUP_OPTIMIZER, QN_F32, params->n_elements, 1, 1);
+    place(l, QN_BUF_ADAM_V, "second moments", QN_GROUP_OPTIMIZER, QN_F32, params->n_elements, 1, 1);
+}
+
+static void place_inputs(layout *l) {
+    const qn_plan_options *o = &l->plan->options;
+    place_scratch(l, QN_BUF_TOKENS, "tokens", QN_I32, l->N, 1);
+    place_scratch(l, QN_BUF_POSITIONS, "positions", QN_I32, l->N, 1);
+    if (o->mode != QN_PLAN_GENERATE) place_scratch(l, QN_BUF_TARGETS, "targets", QN_I32, l->N, 1);
+    if (o->documents) place_scratch(l, QN_BUF_DOC_START, "document starts", QN_I32, l->N, 1);
+    if (l->plan->config.arch == QN_ARCH_LLAMA) {
+        place_scratch(l, QN_BUF_ROPE, "rotary table", QN_F32, o->seq_len, l->D);
+    }
+}
+
+static void place_block(layout *l) {
+    const qn_config *c = &l->plan->config;
+    const qn_plan_options *o = &l->plan->options;
+    const int64_t N = l->N, C = l->C, qkv = l->q_width + 2 * l->kv_width;
+    const bool layernorm = c->arch == QN_ARCH_GPT2, all = l->keep_all, cheap = l->keep_cheap;
+
+    place_activation(l, QN_BUF_RESID_IN, "block input", N, C, true);
+    if (layernorm) place_activation(l, QN_BUF_NORM1_MEAN, "attention norm mean", N, 1, all);
+    place_activation(l, QN_BUF_NORM1_RSTD, "attention norm scale", N, 1, all);
+    place_activation(l, QN_BUF_NORM1, "attention norm", N, C, cheap);
+    place_activation(l, QN_BUF_QKV, "q, k, v", N, qkv, all);
+    if (c->qk_norm) {
+        place_activation(l, QN_BUF_QK_RSTD, "qk-norm scale", N, c->n_heads + c->n_kv_heads, all);
+        place_activation(l, QN_BUF_QK, "q, k normed", N, l->q_width + l->kv_width, all);
+    }
+    place_activation(l, QN_BUF_ATT, "attention output", N, l->q_width, all);
+    place_activation(l, QN_BUF_LSE, "log-sum-exp", N, c->n_heads, all);
+    place_activation(l, QN_BUF_RESID_MID, "residual after attention", N, C, all);
+    if (layernorm) place_activation(l, QN_BUF_NORM2_MEAN, "mlp norm mean", N, 1, all);
+    place_activation(l, QN_BUF_NORM2_RSTD, "mlp norm scale", N, 1, all);
+    place_activation(l, QN_BUF_NORM2, "mlp norm", N, C, cheap);
+    place_activation(l, QN_BUF_FFN_IN, layernorm ? "mlp before GELU" : "gate and up", N,
+                     layernorm ? l->F : 2 * l->F, all);
+    place_activation(l, QN_BUF_FFN_ACT, "mlp activation", N, l->F, cheap);
+    place_scratch(l, QN_BUF_BRANCH, "branch output", QN_F32, N, C);
+    if (o->mode == QN_PLAN_GENERATE) {
+        place(l, QN_BUF_CACHE_K, "key cache", QN_GROUP_ACTIVATIONS, QN_F32,
+              o->batch_size * o->seq_len, l->kv_width, c->n_layers);
+        place(l, QN_BUF_CACHE_V, "value cache", QN_GROUP_ACTIVATIONS, QN_F32,
+              o->batch_size * o->seq_len, l->kv_width, c->n_layers);
+    }
+}
+
+static void place_head(layout *l) {
+    const qn_config *c = &l->plan->config;
+    const qn_plan_options *o = &l->plan->options;
+    place_scratch(l, QN_BUF_RESID_OUT, "last residual", QN_F32, l->N, l->C);
+    if (c->arch == QN_ARCH_GPT2) {
+        place_scratch(l, QN_BUF_FINAL_MEAN, "final norm mean", QN_F32, l->N, 1);
+    }
+    place_scratch(l, QN_BUF_FINAL_RSTD, "final norm scale", QN_F32, l->N, 1);
+    place_scratch(l, QN_BUF_FINAL_NORM, "final norm", QN_F32, l->N, l->C);
+    if (o->mode == QN_PLAN_GENERATE) {
+        place_scratch(l, QN_BUF_LOGITS, "logits", QN_F32, o->batch_size, c->vocab_size);
+        return;
+    }
+    place_scratch(l, QN_BUF_LOSSES, "losses", QN_F32, l->N, 1);
+    place_scratch(l, QN_BUF_LOSS_SUMS, "loss sums", QN_F32, o->grad_accum, 1);
+}
+
+static void place_gradients(layout *l) {
+    place_scratch(l, QN_BUF_GRAD_SUMSQ, "gradient sum of squares", QN_F32, 1, 1);
+    place_scratch(l, QN_BUF_D_RESID, "residual gradient", QN_F32, l->N, l->C);
+    place_scratch(l, QN_BUF_D_NORM, "norm output gradient", QN_F32, l->N, l->C);
+    place_scratch(l, QN_BUF_D_QKV, "q, k, v gradient", QN_F32, l->N, l->q_width + 2 * l->kv_width);
+    place_scratch(l, QN_BUF_D_ATT, "attention gradient", QN_F32, l->N, l->q_width);
+    place_scratch(l, QN_BUF_D_FFN, "mlp gradient", QN_F32, l->N, l->F);
+}
+
+static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
+
+/* ---- the workspace: the most that any operation of a step asks ---------------- */
+
+static qn_tensor shape2(int64_t rows, int64_t cols) {
+    return qn_tensor_2d(NULL, QN_F32, rows, cols);
+}
+
+static size_t gemm_bytes(const layout *l, qn_backend *b, int64_t m, int64_t n, int64_t k) {
+    qn_gemm_args args = {.a = shape2(m, k),
+                         .b = shape2(k, n),
+                         .c = shape2(m, n),
+                         .compute = l->plan->options.compute};
+    size_t forward = b->ops->gemm_workspace(b, &args);
+    if (!l->train) return forward;
+    qn_gemm_args input_grad = {.a = shape2(m, n),
+                               .b = shape2(k, n),
+                               .c = shape2(m, k),
+                               .transpose_b = true,
+                               .compute = l->plan->options.compute};
+    qn_gemm_args weight_grad = {.a = shape2(m, k),
+                                .b = shape2(m, n),
+                                .c = shape2(k, n),
+                                .transpose_a = true,
+                                .compute = l->plan->options.compute};
+    return max_size(forward, max_size(b->ops->gemm_workspace(b, &input_grad),
+                                      b->ops->gemm_workspace(b, &weight_grad)));
+}
+
+static size_t attention_bytes(const layout *l, qn_backend *b) {
+    const qn_config *c = &l->plan->config;
+    const qn_plan_options *o = &l->plan->options;
+    const int64_t B = o->batch_size, T = o->seq_len, D = l->D;
+    qn_attention_args args = {.q = qn_tensor_4d(NULL, QN_F32, B, T, c->n_heads, D),
+                              .k = qn_tensor_4d(NULL, QN_F32, B, T, c->n_kv_heads, D),
+                              .v = qn_tensor_4d(NULL, QN_F32, B, T, c->n_kv_heads, D),
+                              .o = qn_tensor_4d(NULL, QN_F32, B, T, c->n_heads, D),
+                              .lse = qn_tensor_3d(NULL, QN_F32, B, c->n_heads, T),
+                              .causal = true,
+                              .window = c->sliding_window,
+                              .impl = o->attention,
+                              .compute = o->compute,
+                              .deterministic = o->deterministic};
+    size_t bytes = b->ops->attention_forward_workspace(b, &args);
+    if (!l->train) return bytes;
+    args.dout = args.dq = args.q;
+    args.dk = args.dv = args.k;
+    return max_size(bytes, b->ops->attention_backward_workspace(b, &args));
+}
+
+static size_t classifier_bytes(const layout *l, qn_backend *b) {
+    const int64_t V = l->plan->config.vocab_size;
+    qn_classifier_args args = {.x = shape2(l->N, l->C),
+                               .weight = shape2(V, l->C),
+                               .targets = qn_tensor_1d(NULL, QN_I32, l->N),
+                               .losses = qn_tensor_1d(NULL, QN_F32, l->N),
+                               .compute = l->plan->options.compute};
+    if (l->train) {
+        args.dx = args.x;
+        args.dweight = args.weight;
+    }
+    return b->ops->classifier_workspace(b, &args);
+}
+
+static size_t backward_bytes(const layout *l, qn_backend *b) {
+    const qn_config *c = &l->plan->config;
+    qn_norm_args norm = {.x = shape2(l->N, l->C), .weight = qn_tensor_1d(NULL, QN_F32, l->C)};
+    qn_norm_args qk_norm = {.x = qn_tensor_3d(NULL, QN_F32, l->N, c->n_heads, l->D),
+                            .weight = qn_tensor_1d(NULL, QN_F32, l->D)};
+    qn_embedding_args embedding = {.tokens = qn_tensor_1d(NULL, QN_I32, l->N),
+                                   .dout = shape2(l->N, l->C),
+                                   .dwte = shape2(c->vocab_size, l->C)};
+    return max_size(b->ops->norm_backward_workspace(b, &norm),
+                    max_size(b->ops->norm_backward_workspace(b, &qk_norm),
+                             b->ops->embedding_backward_workspace(b, &embedding)));
+}
+
+static size_t workspace_bytes(const layout *l, qn_backend *b) {
+    const qn_config *c = &l->plan->config;
+    const int64_t N = l->N, C = l->C;
+    size_t most = gemm_bytes(l, b, N, l->q_width + 2 * l->kv_width, C);
+    most = max_size(most, gemm_bytes(l, b, N, C, l->q_width));
+    most = max_size(most, gemm_bytes(l, b, N, c->arch == QN_ARCH_GPT2 ? l->F : 2 * l->F, C));
+    most = max_size(most, gemm_bytes(l, b, N, C, l->F));
+    most = max_size(most, attention_bytes(l, b));
+    if (l->plan->options.mode == QN_PLAN_GENERATE) {
+        return max_size(most, gemm_bytes(l, b, l->plan->options.batch_size, c->vocab_size, C));
+    }
+    most = max_size(most, classifier_bytes(l, b));
+    return l->train ? max_size(most, backward_bytes(l, b)) : most;
+}
+
+/* ---- the plan -------------------------------------------------------------------- */
+
+static qn_status check_options(const qn_config *c, const qn_plan_options *o) {
+    if (o->batch_size < 1 || o->batch_size > INT32_MAX) {
+        return qn_error(QN_CODE_USAGE, "batch size %lld: expected a number from 1 to %d",
+                        (long long)o->batch_size, INT32_MAX);
+    }
+    if (o->seq_len < 1 || o->seq_len > INT32_MAX) {
+        return qn_error(QN_CODE_USAGE, "sequence length %lld: expected a number from 1 to %d",
+                        (long long)o->seq_len, INT32_MAX);
+    }
+    if (o->grad_accum < 1 || o->grad_accum > INT32_MAX) {
+        return qn_error(QN_CODE_USAGE, "gradient accumulation %lld: expected a number from 1 on",
+                        (long long)o->grad_accum);
+    }
+    if (c->arch == QN_ARCH_GPT2 && o->seq_len > c->max_seq_len) {
+        return qn_error(QN_CODE_USAGE,
+                        "sequence length %lld is beyond the model's %lld learned positions "
+                        "(n_positions); choose a shorter one",
+                        (long long)o->seq_len, (long long)c->max_seq_len);
+    }
+    return QN_OK;
+}
+
+qn_status qn_plan_make(qn_backend *backend, const qn_config *config, const qn_params *params,
+                       const qn_plan_options *options, qn_plan *out) {
+    QN_TRY(check_options(config, options));
+    memset(out, 0, sizeof *out);
+    out->config = *config;
+    out->options = *options;
+    layout l = {.plan = out,
+                .N = options->batch_size * options->seq_len,
+                .C = config->hidden_size,
+                .F = config->ffn_size,
+                .D = config->head_dim,
+                .q_width = config->n_heads * config->head_dim,
+                .kv_width = config->n_kv_heads * config->head_dim,
+                .train = options->mode == QN_PLAN_TRAIN,
+                .keep_all = options->recompute != QN_RECOMPUTE_BLOCK,
+                .keep_cheap = options->recompute == QN_RECOMPUTE_NONE};
+    place_state(&l, params);
+    place_inputs(&l);
+    place_block(&l);
+    place_head(&l);
+    if (l.train) place_gradients(&l);
+    if (!l.overflow) {
+        place_scratch(&l, QN_BUF_WORKSPACE, "workspace", QN_F32,
+                      (int64_t)(workspace_bytes(&l, backend) + 3) / 4, 1);
+    }
+    if (l.overflow) {
+        return qn_error(QN_CODE_USAGE,
+                        "batch size %lld of %lld tokens: the buffers pass 2^63 bytes; choose "
+                        "smaller ones",
+                        (long long)options->batch_size, (long long)options->seq_len);
+    }
+    return QN_OK;
+}
+
+double qn_plan_flops_per_token(const qn_config *config, const qn_params *params, int64_t seq_len) {
+    int64_t n = params->n_params;
+    if (!config->tie_embeddings) n -= config->vocab_size * config->hidden_size;
+    return 6.0 * (double)n +
+           6.0 * (double)(config->n_layers * config->n_heads * config->head_dim) * (double)seq_len;
+}

@@ -1,0 +1,66 @@
+/* ceiling.c: what the backend's matrix product reaches on this machine. */
+#include "base/clock.h"
+#include "quern/philox.h"
+#include "quern/train.h"
+
+#include <stdlib.h>
+
+/* Numbers in (-½, ½): a product of zeros can run faster than real data. */
+static qn_status fill_random(const qn_ops *ops, qn_stream *stream, float *to, int64_t count) {
+    float *values = malloc((size_t)count * sizeof *values);
+    if (!values) return qn_error(QN_CODE_MEMORY, "no host memory to measure the matrix product");
+    for (int64_t i = 0; i < count; i++) {
+        qn_philox r = qn_philox_at(0, QN_RANDOM_INIT, 0, (uint64_t)i);
+        values[i] = (float)(qn_uniform(r.x[0]) - 0.5);
+    }
+    qn_status status =
+        ops->copy(stream, to, values, (size_t)count * sizeof *values, QN_COPY_TO_DEVICE);
+    if (!status) status = ops->stream_sync(stream);
+    free(values);
+    return status;
+}
+
+static qn_status best_time(const qn_ops *ops, qn_stream *stream, const qn_gemm_args *args,
+                           double seconds, double *best) {
+    *best = 1e300;
+    const double begun = qn_clock();
+    for (int run = 0; run < 3 || qn_clock() - begun < seconds; run++) {
+        const double start = qn_clock();
+        QN_TRY(ops->gemm(stream, args));
+        QN_TRY(ops->stream_sync(stream));
+        const double time = qn_clock() - start;
+        if (time < *best) *best = time;
+    }
+    return QN_OK;
+}
+
+qn_status qn_measure_gemm(qn_backend *backend, qn_dtype compute, int64_t m, int64_t n, int64_t k,
+                          double seconds, double *flops_per_s) {
+    const qn_ops *ops = backend->ops;
+    qn_gemm_args args = {.a = qn_tensor_2d(NULL, QN_F32, m, k),
+                         .b = qn_tensor_2d(NULL, QN_F32, k, n),
+                         .c = qn_tensor_2d(NULL, QN_F32, m, n),
+                         .compute = compute};
+    const size_t workspace = ops->gemm_workspace(backend, &args);
+    qn_stream *stream = NULL;
+    float *memory = NULL;
+    double best;
+    qn_status status;
+    QN_TRY_GOTO(status, done, ops->stream_create(backend, &stream));
+    QN_TRY_GOTO(status, done,
+                ops->alloc(backend,
+                           (size_t)(m * k + k * n + m * n) * sizeof(float) + workspace + 256,
+                           (void **)&memory));
+    args.a.data = memory;
+    args.b.data = memory + m * k;
+    args.c.data = memory + m * k + k * n;
+    uintptr_t end = (uintptr_t)(memory + m * k + k * n + m * n);
+    args.workspace = (void *)((end + 63) / 64 * 64);
+    QN_TRY_GOTO(status, done, fill_random(ops, stream, memory, m * k + k * n));
+    QN_TRY_GOTO(status, done, best_time(ops, stream, &args, seconds, &best));
+    *flops_per_s = 2.0 * (double)m * (double)n * (double)k / best;
+done:
+    if (memory) ops->free(backend, memory);
+    if (stream) ops->stream_destroy(stream);
+    return status;
+}

@@ -1,0 +1,50 @@
+#include "train/optimizer.h"
+
+#include <stdlib.h>
+
+qn_status qn_optimizer_make(const qn_params *params, double weight_decay, qn_optimizer *out) {
+    out->n_segments = params->count;
+    out->segments = malloc((size_t)params->count * sizeof *out->segments);
+    if (!out->segments) {
+        return qn_error(QN_CODE_MEMORY, "no memory for the optimizer's table of %d parameters",
+                        params->count);
+    }
+    for (int i = 0; i < params->count; i++) {
+        const qn_param *p = &params->items[i];
+        out->segments[i] = (qn_adamw_segment){.offset = p->offset,
+                                              .count = p->count,
+                                              .weight_decay = p->decay ? (float)weight_decay : 0};
+    }
+    return QN_OK;
+}
+
+void qn_optimizer_free(qn_optimizer *optimizer) {
+    free(optimizer->segments);
+    *optimizer = (qn_optimizer){0};
+}
+
+qn_status qn_optimizer_step(const qn_optimizer *optimizer, qn_model *model,
+                            const qn_train_options *options, int64_t step, double lr) {
+    const qn_ops *ops = qn_model_backend(model)->ops;
+    qn_stream *stream = qn_model_stream(model);
+    const int64_t count = qn_model_params(model)->n_elements;
+    float *grads = qn_model_buffer(model, QN_BUF_GRADS);
+    float *sumsq = qn_model_buffer(model, QN_BUF_GRAD_SUMSQ);
+    QN_TRY(ops->sum_squares(stream, qn_tensor_1d(grads, QN_F32, count), sumsq));
+    qn_adamw_args args = {.param = qn_model_buffer(model, QN_BUF_PARAMS),
+                          .grad = grads,
+                          .m = qn_model_buffer(model, QN_BUF_ADAM_M),
+                          .v = qn_model_buffer(model, QN_BUF_ADAM_V),
+                          .count = count,
+                          .segments = optimizer->segments,
+                          .n_segments = optimizer->n_segments,
+                          .grad_sumsq = sumsq,
+                          .grad_scale = 1,
+                          .clip = (float)options->clip,
+                          .lr = (float)lr,
+                          .beta1 = (float)options->beta1,
+                          .beta2 = (float)options->beta2,
+                          .eps = (float)options->eps,
+                          .step = step};
+    return ops->adamw(stream, &args);
+}

@@ -1,0 +1,238 @@
+#include "quern/options.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "quern/files.h"
+
+static const char *const schedules[] = {"cosine", "wsd", "constant", NULL};
+static const char *const precisions[] = {"fp32", "bf16", NULL}; /* in the order of qn_dtype */
+static const char *const attentions[] = {"auto", "naive", "fused", NULL};
+static const char *const recomputes[] = {"none", "norms", "block", NULL};
+static const char *const switches[] = {"off", "on", NULL};
+
+#define FIELD(f) offsetof(qn_train_options, f)
+#define INT(f, name, def, lo, hi, resume, arg, help)                                               \
+    { name, arg, help, QN_OPTION_INT, FIELD(f), def, lo, hi, NULL, resume }
+#define REAL(f, name, def, lo, hi, resume, arg, help)                                              \
+    { name, arg, help, QN_OPTION_REAL, FIELD(f), def, lo, hi, NULL, resume }
+#define CHOICE(f, name, def, choices, resume, arg, help)                                           \
+    { name, arg, help, QN_OPTION_CHOICE, FIELD(f), def, 0, 0, choices, resume }
+#define STRING(f, name, def, resume, arg, help)                                                    \
+    { name, arg, help, QN_OPTION_STRING, FIELD(f), def, 0, 0, NULL, resume }
+
+enum { FIXED = false, RESUMABLE = true };
+#define MANY 9e15 /* below 2^53, so that a double holds it */
+
+static const qn_option table[] = {
+    STRING(data, "data", "", FIXED, "DIR", "data folder, as `quern prepare` writes it"),
+    STRING(run, "run", "", RESUMABLE, "DIR", "run folder to make, or to continue"),
+    STRING(model, "model", "default", FIXED, "MODEL",
+           "preset, config.json, or a folder with config.json and weights to train on"),
+    INT(steps, "steps", "2000", 1, MANY, RESUMABLE, "N", "steps of the optimizer"),
+    INT(batch_size, "batch-size", "8", 1, 1 << 30, FIXED, "B", "sequences per rank per micro-step"),
+    INT(seq_len, "seq-len", "128", 1, 1 << 30, FIXED, "T", "tokens of a sequence"),
+    INT(grad_accum, "grad-accum", "1", 1, 1 << 30, FIXED, "G", "micro-steps of a step"),
+    REAL(lr, "lr", "0.006", 0, 1e3, FIXED, "X", "peak learning rate"),
+    REAL(min_lr, "min-lr", "0", 0, 1, FIXED, "X", "share of --lr at the end of the schedule"),
+    INT(warmup, "warmup", "50", 0, MANY, FIXED, "N", "steps in which the rate rises linearly"),
+    CHOICE(schedule, "schedule", "cosine", schedules, FIXED, "NAME",
+           "after warmup: cosine, wsd (constant, then a linear fall) or constant"),
+    REAL(decay, "decay", "0.4", 0, 1, FIXED, "X", "wsd: share of the steps in which it falls"),
+    REAL(weight_decay, "weight-decay", "0.1", 0, 1e3, FIXED, "X",
+         "AdamW's decay, of matrices only"),
+    REAL(beta1, "beta1", "0.9", 0, 0.999999, FIXED, "X", "AdamW's decay of the first moment"),
+    REAL(beta2, "beta2", "0.95", 0, 0.999999, FIXED, "X", "AdamW's decay of the second moment"),
+    REAL(eps, "eps", "1e-08", 1e-30, 1, FIXED, "X", "AdamW's epsilon"),
+    REAL(clip, "clip", "1", 0, 1e30, FIXED, "X", "largest norm of the gradient; 0: off"),
+    INT(seed, "seed", "1", 0, MANY, FIXED, "N", "of initial weights and the order of the data"),
+    CHOICE(precision, "precision", "fp32", precisions, FIXED, "NAME",
+           "operands of matrix products: fp32 or bf16"),
+    CHOICE(attention, "attention", "auto", attentions, FIXED, "NAME", "auto, naive or fused"),
+    CHOICE(recompute, "recompute", "none", recomputes, FIXED, "POLICY",
+           "what the backward pass computes again to save memory: none, norms (and "
+           "activations) or block"),
+    CHOICE(documents, "documents", "on", switches, FIXED, "on|off",
+           "attention stays inside a document"),
+    INT(eval_every, "eval-every", "250", 0, MANY, RESUMABLE, "N",
+        "steps between evaluations; 0: only at the end"),
+    INT(eval_tokens, "eval-tokens", "65536", 1, MANY, RESUMABLE, "N",
+        "most tokens of the held-out text that an evaluation reads"),
+    INT(save_every, "save-every", "500", 0, MANY, RESUMABLE, "N",
+        "steps between checkpoints; 0: only at the end"),
+    INT(keep_last, "keep-last", "2", 1, MANY, RESUMABLE, "N", "newest checkpoints kept"),
+    INT(keep_every, "keep-every", "0", 0, MANY, RESUMABLE, "N",
+        "checkpoints kept for good: those at multiples of N steps; 0: none"),
+    STRING(backend, "backend", "auto", RESUMABLE, "NAME", "auto or cpu"),
+    INT(threads, "threads", "0", 0, 4096, RESUMABLE, "N", "CPU threads; 0: one a core"),
+};
+
+const qn_option *qn_option_table(int *count) {
+    *count = (int)(sizeof table / sizeof *table);
+    return table;
+}
+
+const qn_option *qn_option_find(const char *name) {
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        if (!strcmp(table[i].name, name)) return &table[i];
+    }
+    return NULL;
+}
+
+void qn_options_default(qn_train_options *options) {
+    memset(options, 0, sizeof *options);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        /* The defaults are in range: the table's test sets each of them. */
+        qn_status_free(qn_option_set(options, &table[i], table[i].default_text, table[i].name));
+    }
+}
+
+/* ---- one option from text and back --------------------------------------------------- */
+
+static qn_status set_number(void *field, const qn_option *o, const char *text, const char *where) {
+    char *end;
+    errno = 0;
+    const double value = strtod(text, &end);
+    const bool whole = o->type != QN_OPTION_INT || value == floor(value);
+    if (end == text || *end || errno || !(value >= o->min && value <= o->max) || !whole) {
+        return qn_error(QN_CODE_USAGE, "%s: %s is \"%s\", expected a %s from %.12g to %.12g", where,
+                        o->name, text, o->type == QN_OPTION_INT ? "whole number" : "number", o->min,
+                        o->max);
+    }
+    if (o->type == QN_OPTION_INT) {
+        *(int64_t *)field = (int64_t)value;
+    } else {
+        *(double *)field = value;
+    }
+    return QN_OK;
+}
+
+static qn_status set_choice(void *field, const qn_option *o, const char *text, const char *where) {
+    char names[256] = "";
+    for (int i = 0; o->choices[i]; i++) {
+        if (!strcmp(o->choices[i], text)) {
+            *(int64_t *)field = i;
+            return QN_OK;
+        }
+        size_t used = strlen(names);
+        snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", o->choices[i]);
+    }
+    return qn_error(QN_CODE_USAGE, "%s: %s is \"%s\", expected one of %s", where, o->name, text,
+                    names);
+}
+
+qn_status qn_option_set(qn_train_options *options, const qn_option *o, const char *text,
+                        const char *where) {
+    void *field = (char *)options + o->offset;
+    switch (o->type) {
+    case QN_OPTION_INT:
+    case QN_OPTION_REAL:
+        return set_number(field, o, text, where);
+    case QN_OPTION_CHOICE:
+        return set_choice(field, o, text, where);
+    case QN_OPTION_STRING:
+        break;
+    }
+    if (strlen(text) >= QN_OPTION_TEXT) {
+        return qn_error(QN_CODE_USAGE, "%s: %s has %zu bytes, at most %d are possible", where,
+                        o->name, strlen(text), QN_OPTION_TEXT - 1);
+    }
+    strcpy(field, text);
+    return QN_OK;
+}
+
+void qn_option_get(const qn_train_options *options, const qn_option *o, char *text, size_t size) {
+    const void *field = (const char *)options + o->offset;
+    switch (o->type) {
+    case QN_OPTION_INT:
+        snprintf(text, size, "%lld", (long long)*(const int64_t *)field);
+        break;
+    case QN_OPTION_REAL:
+        snprintf(text, size, "%.17g", *(const double *)field);
+        break;
+    case QN_OPTION_CHOICE:
+        snprintf(text, size, "%s", o->choices[*(const int64_t *)field]);
+        break;
+    case QN_OPTION_STRING:
+        snprintf(text, size, "%s", (const char *)field);
+        break;
+    }
+}
+
+/* ---- JSON -------------------------------------------------------------------------------- */
+
+static qn_status set_from_json(qn_train_options *options, const char *path, const char *key,
+                               const json_t *value) {
+    const qn_option *o = qn_option_find(key);
+    if (!o) {
+        return qn_error(QN_CODE_USAGE,
+                        "%s: unknown key \"%s\"; `quern train --help` lists the options", path,
+                        key);
+    }
+    char number[64];
+    const char *text = json_string_value(value);
+    if (json_is_number(value)) {
+        snprintf(number, sizeof number, "%.17g", json_number_value(value));
+        text = number;
+    }
+    if (json_is_boolean(value)) text = json_is_true(value) ? "on" : "off";
+    if (!text) {
+        return qn_error(QN_CODE_USAGE, "%s: %s is neither a number nor a string", path, key);
+    }
+    return qn_option_set(options, o, text, path);
+}
+
+qn_status qn_options_load(qn_train_options *options, const char *path) {
+    json_t *root;
+    QN_TRY(qn_json_load(path, &root));
+    qn_status status = QN_OK;
+    const char *key;
+    json_t *value;
+    json_object_foreach(root, key, value) {
+        if (!strcmp(key, "environment")) continue;
+        status = set_from_json(options, path, key, value);
+        if (status) break;
+    }
+    json_decref(root);
+    return status;
+}
+
+static json_t *json_of_option(const qn_train_options *options, const qn_option *o) {
+    const void *field = (const char *)options + o->offset;
+    switch (o->type) {
+    case QN_OPTION_INT:
+        return json_integer(*(const int64_t *)field);
+    case QN_OPTION_REAL:
+        return json_real(*(const double *)field);
+    case QN_OPTION_CHOICE:
+        return json_string(o->choices[*(const int64_t *)field]);
+    case QN_OPTION_STRING:
+        break;
+    }
+    return json_string(field);
+}
+
+qn_status qn_options_save(const qn_train_options *options, const qn_device_info *device,
+                          const char *path) {
+    json_t *root = json_object();
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        json_object_set_new(root, table[i].name, json_of_option(options, &table[i]));
+    }
+    json_object_set_new(root, "environment",
+                        json_pack("{s:s, s:s, s:s, s:i}", "version", QN_VERSION, "device",
+                                  device->name, "arch", device->arch, "threads",
+                                  device->n_threads));
+    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    json_decref(root);
+    if (!text)
+        return qn_error(QN_CODE_MEMORY, "%s: no memory for its text, or a value that is not UTF-8",
+                        path);
+    qn_status status = qn_file_write(path, text, strlen(text));
+    free(text);
+    return status;
+}

@@ -1,0 +1,81 @@
+/* options.h: what can be set of a training run. One table serves the command line, the
+ * --config file and run.json. */
+#ifndef QUERN_OPTIONS_H
+#define QUERN_OPTIONS_H
+
+#include "quern/plan.h"
+#include "quern/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum qn_schedule { QN_SCHEDULE_COSINE, QN_SCHEDULE_WSD, QN_SCHEDULE_CONSTANT } qn_schedule;
+
+enum { QN_OPTION_TEXT = 1024 }; /* longest value of a text option, with its zero byte */
+
+typedef struct qn_train_options {
+    char data[QN_OPTION_TEXT];
+    char run[QN_OPTION_TEXT];
+    char model[QN_OPTION_TEXT]; /* a preset, a config.json, or a folder with weights too */
+    int64_t steps, batch_size, seq_len, grad_accum;
+    double lr, min_lr; /* min_lr: share of lr at the end of the schedule */
+    int64_t warmup;    /* steps */
+    int64_t schedule;  /* qn_schedule */
+    double decay;      /* WSD: share of the steps in which lr falls */
+    double weight_decay, beta1, beta2, eps, clip;
+    int64_t seed;
+    int64_t precision; /* qn_dtype: QN_F32 or QN_BF16 */
+    int64_t attention; /* qn_attn_impl */
+    int64_t recompute; /* qn_recompute */
+    int64_t documents; /* bool */
+    int64_t eval_every, eval_tokens, save_every, keep_last, keep_every;
+    char backend[QN_OPTION_TEXT];
+    int64_t threads;
+} qn_train_options;
+
+typedef enum qn_option_type {
+    QN_OPTION_INT,
+    QN_OPTION_REAL,
+    QN_OPTION_CHOICE,
+    QN_OPTION_STRING
+} qn_option_type;
+
+typedef struct qn_option {
+    const char *name; /* as in --name, and as the key of a JSON file */
+    const char *arg;  /* how help calls the value */
+    const char *help;
+    qn_option_type type;
+    size_t offset;              /* of the field in qn_train_options */
+    const char *default_text;   /* as a user would type it; "" for none */
+    double min, max;            /* of numbers */
+    const char *const *choices; /* ended by NULL; the field holds the index */
+    bool resumable;             /* may differ from run.json on --resume */
+} qn_option;
+
+/* The table and its length. */
+const qn_option *qn_option_table(int *count);
+const qn_option *qn_option_find(const char *name);
+
+void qn_options_default(qn_train_options *options);
+
+/* Sets one option from text. `where` ("--lr", a file's name) begins the message of an error,
+ * which is QN_CODE_USAGE. */
+qn_status qn_option_set(qn_train_options *options, const qn_option *option, const char *text,
+                        const char *where);
+/* The value as text that qn_option_set takes back exactly. */
+void qn_option_get(const qn_train_options *options, const qn_option *option, char *text,
+                   size_t size);
+
+/* Reads the keys of a JSON file that are options (run.json, --config); an unknown key is an
+ * error, but for run.json's object "environment". */
+qn_status qn_options_load(qn_train_options *options, const char *path);
+
+/* Writes run.json: every option, and the machine in "environment". */
+qn_status qn_options_save(const qn_train_options *options, const qn_device_info *device,
+                          const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

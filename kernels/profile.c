@@ -1,0 +1,300 @@
+#include "quern/profile.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef enum op {
+    OP_COPY,
+    OP_ZERO,
+    OP_CAST,
+    OP_ADD,
+    OP_SUM,
+    OP_SUM_SQUARES,
+    OP_GEMM,
+    OP_EMBEDDING_FORWARD,
+    OP_EMBEDDING_BACKWARD,
+    OP_NORM_FORWARD,
+    OP_NORM_BACKWARD,
+    OP_ROPE,
+    OP_ATTENTION_FORWARD,
+    OP_ATTENTION_BACKWARD,
+    OP_SWIGLU_FORWARD,
+    OP_SWIGLU_BACKWARD,
+    OP_GELU,
+    OP_CLASSIFIER,
+    OP_ADAMW,
+    N_OPS,
+} op;
+
+static const char *const op_names[N_OPS] = {"copy",
+                                            "zero",
+                                            "cast",
+                                            "add",
+                                            "sum",
+                                            "sum of squares",
+                                            "gemm",
+                                            "embedding",
+                                            "embedding backward",
+                                            "norm",
+                                            "norm backward",
+                                            "rope",
+                                            "attention",
+                                            "attention backward",
+                                            "swiglu",
+                                            "swiglu backward",
+                                            "gelu",
+                                            "classifier",
+                                            "adamw"};
+
+typedef struct profile {
+    qn_backend base;
+    qn_backend *inner;
+    qn_profile_entry entries[N_OPS];
+    qn_profile_entry sorted[N_OPS];
+} profile;
+
+typedef struct profile_stream {
+    qn_stream base;
+    qn_stream *inner;
+} profile_stream;
+
+static profile *of_backend(qn_backend *b) { return (profile *)b; }
+static profile *of_stream(qn_stream *s) { return of_backend(s->backend); }
+static qn_stream *inner_stream(qn_stream *s) { return ((profile_stream *)s)->inner; }
+static const qn_ops *inner_ops(qn_stream *s) { return of_stream(s)->inner->ops; }
+
+/* ---- timing --------------------------------------------------------------------------- */
+
+static double seconds(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static qn_status begin(qn_stream *s, double *start) {
+    QN_TRY(inner_ops(s)->stream_sync(inner_stream(s)));
+    *start = seconds();
+    return QN_OK;
+}
+
+static qn_status end(qn_stream *s, op which, double start, double flops) {
+    QN_TRY(inner_ops(s)->stream_sync(inner_stream(s)));
+    qn_profile_entry *entry = &of_stream(s)->entries[which];
+    entry->calls++;
+    entry->seconds += seconds() - start;
+    entry->flops += flops;
+    return QN_OK;
+}
+
+/* Runs `call` on the inner backend (`ops`, `inner`) and books its time. */
+#define TIMED(s, which, flops, call)                                                               \
+    do {                                                                                           \
+        const qn_ops *ops = inner_ops(s);                                                          \
+        qn_stream *inner = inner_stream(s);                                                        \
+        double start;                                                                              \
+        QN_TRY(begin(s, &start));                                                                  \
+        QN_TRY(call);                                                                              \
+        return end(s, which, start, flops);                                                        \
+    } while (0)
+
+/* ---- operations ------------------------------------------------------------------------- */
+
+static qn_status copy(qn_stream *s, void *dst, const void *src, size_t bytes, qn_copy_kind kind) {
+    TIMED(s, OP_COPY, 0, ops->copy(inner, dst, src, bytes, kind));
+}
+static qn_status zero(qn_stream *s, void *dst, size_t bytes) {
+    TIMED(s, OP_ZERO, 0, ops->zero(inner, dst, bytes));
+}
+static qn_status cast(qn_stream *s, qn_tensor dst, qn_tensor src) {
+    TIMED(s, OP_CAST, 0, ops->cast(inner, dst, src));
+}
+static qn_status add(qn_stream *s, qn_tensor dst, qn_tensor a, qn_tensor b) {
+    TIMED(s, OP_ADD, 0, ops->add(inner, dst, a, b));
+}
+static qn_status sum(qn_stream *s, qn_tensor x, float *out) {
+    TIMED(s, OP_SUM, 0, ops->sum(inner, x, out));
+}
+static qn_status sum_squares(qn_stream *s, qn_tensor x, float *out) {
+    TIMED(s, OP_SUM_SQUARES, 0, ops->sum_squares(inner, x, out));
+}
+static qn_status rope_table(qn_stream *s, qn_tensor table, double theta) {
+    TIMED(s, OP_ROPE, 0, ops->rope_table(inner, table, theta));
+}
+static qn_status gelu(qn_stream *s, qn_tensor out, qn_tensor x) {
+    TIMED(s, OP_GELU, 0, ops->gelu(inner, out, x));
+}
+
+static double gemm_flops(const qn_gemm_args *a) {
+    const double k = (double)(a->transpose_a ? a->a.shape[0] : a->a.shape[1]);
+    return 2.0 * (double)a->c.shape[0] * (double)a->c.shape[1] * k;
+}
+static double attention_flops(const qn_attention_args *a) {
+    const double square = (double)a->q.shape[1] * (double)a->k.shape[1];
+    return 4.0 * (double)(a->q.shape[0] * a->q.shape[2] * a->q.shape[3]) * square /
+           (a->causal ? 2 : 1);
+}
+static double classifier_flops(const qn_classifier_args *a) {
+    const double product =
+        2.0 * (double)(a->x.shape[0] * a->x.shape[1]) * (double)a->weight.shape[0];
+    return product * (1 + (a->dx.data != NULL) + (a->dweight.data != NULL));
+}
+
+#define WITH_ARGS(name, type, which, flops)                                                        \
+    static qn_status name(qn_stream *s, const type *args) {                                        \
+        TIMED(s, which, flops, ops->name(inner, args));                                            \
+    }
+WITH_ARGS(gemm, qn_gemm_args, OP_GEMM, gemm_flops(args))
+WITH_ARGS(embedding_forward, qn_embedding_args, OP_EMBEDDING_FORWARD, 0)
+WITH_ARGS(embedding_backward, qn_embedding_args, OP_EMBEDDING_BACKWARD, 0)
+WITH_ARGS(rmsnorm_forward, qn_norm_args, OP_NORM_FORWARD, 0)
+WITH_ARGS(rmsnorm_backward, qn_norm_args, OP_NORM_BACKWARD, 0)
+WITH_ARGS(layernorm_forward, qn_norm_args, OP_NORM_FORWARD, 0)
+WITH_ARGS(layernorm_backward, qn_norm_args, OP_NORM_BACKWARD, 0)
+WITH_ARGS(rope, qn_rope_args, OP_ROPE, 0)
+WITH_ARGS(attention_forward, qn_attention_args, OP_ATTENTION_FORWARD, attention_flops(args))
+WITH_ARGS(attention_backward, qn_attention_args, OP_ATTENTION_BACKWARD, 2.5 * attention_flops(args))
+WITH_ARGS(swiglu_forward, qn_swiglu_args, OP_SWIGLU_FORWARD, 0)
+WITH_ARGS(swiglu_backward, qn_swiglu_args, OP_SWIGLU_BACKWARD, 0)
+WITH_ARGS(classifier, qn_classifier_args, OP_CLASSIFIER, classifier_flops(args))
+WITH_ARGS(adamw, qn_adamw_args, OP_ADAMW, 0)
+
+/* ---- the device: passed on ------------------------------------------------------------------ */
+
+static qn_status device_info(qn_backend *b, qn_device_info *info) {
+    qn_backend *inner = of_backend(b)->inner;
+    return inner->ops->device_info(inner, info);
+}
+static qn_status device_alloc(qn_backend *b, size_t bytes, void **out) {
+    qn_backend *inner = of_backend(b)->inner;
+    return inner->ops->alloc(inner, bytes, out);
+}
+static void device_free(qn_backend *b, void *memory) {
+    qn_backend *inner = of_backend(b)->inner;
+    inner->ops->free(inner, memory);
+}
+static qn_status event_create(qn_backend *b, qn_event **out) {
+    qn_backend *inner = of_backend(b)->inner;
+    return inner->ops->event_create(inner, out);
+}
+static qn_status event_record(qn_event *event, qn_stream *s) {
+    return inner_ops(s)->event_record(event, inner_stream(s));
+}
+static qn_status stream_wait(qn_stream *s, qn_event *event) {
+    return inner_ops(s)->stream_wait(inner_stream(s), event);
+}
+static qn_status stream_sync(qn_stream *s) { return inner_ops(s)->stream_sync(inner_stream(s)); }
+
+static qn_status stream_create(qn_backend *b, qn_stream **out) {
+    qn_backend *inner = of_backend(b)->inner;
+    profile_stream *s = calloc(1, sizeof *s);
+    if (!s) return qn_error(QN_CODE_MEMORY, "no memory for a stream");
+    s->base.backend = b;
+    qn_status status = inner->ops->stream_create(inner, &s->inner);
+    if (status) free(s);
+    *out = status ? NULL : &s->base;
+    return status;
+}
+static void stream_destroy(qn_stream *s) {
+    inner_ops(s)->stream_destroy(inner_stream(s));
+    free(s);
+}
+
+#define WORKSPACE(name, type)                                                                      \
+    static size_t name(qn_backend *b, const type *args) {                                          \
+        qn_backend *inner = of_backend(b)->inner;                                                  \
+        return inner->ops->name(inner, args);                                                      \
+    }
+WORKSPACE(gemm_workspace, qn_gemm_args)
+WORKSPACE(embedding_backward_workspace, qn_embedding_args)
+WORKSPACE(norm_backward_workspace, qn_norm_args)
+WORKSPACE(attention_forward_workspace, qn_attention_args)
+WORKSPACE(attention_backward_workspace, qn_attention_args)
+WORKSPACE(classifier_workspace, qn_classifier_args)
+
+/* ---- the table ----------------------------------------------------------------------------------
+ */
+
+static void close_profile(qn_backend *b) {
+    free((void *)(uintptr_t)b->ops);
+    free(b);
+}
+
+qn_status qn_profile_open(qn_backend *inner, qn_backend **out) {
+    profile *p = calloc(1, sizeof *p);
+    qn_ops *ops = malloc(sizeof *ops);
+    *out = NULL;
+    if (!p || !ops) {
+        free(p);
+        free(ops);
+        return qn_error(QN_CODE_MEMORY, "no memory for a profile");
+    }
+    *ops = (qn_ops){.device_info = device_info,
+                    .close = close_profile,
+                    .alloc = device_alloc,
+                    .free = device_free,
+                    .stream_create = stream_create,
+                    .stream_destroy = stream_destroy,
+                    .stream_sync = stream_sync,
+                    .event_create = event_create,
+                    .event_destroy = inner->ops->event_destroy,
+                    .event_record = event_record,
+                    .stream_wait = stream_wait,
+                    .event_elapsed = inner->ops->event_elapsed,
+                    .copy = copy,
+                    .zero = zero,
+                    .cast = cast,
+                    .add = add,
+                    .sum = sum,
+                    .sum_squares = sum_squares,
+                    .gemm_workspace = gemm_workspace,
+                    .gemm = gemm,
+                    .embedding_forward = embedding_forward,
+                    .embedding_backward_workspace = embedding_backward_workspace,
+                    .embedding_backward = embedding_backward,
+                    .norm_backward_workspace = norm_backward_workspace,
+                    .rmsnorm_forward = rmsnorm_forward,
+                    .rmsnorm_backward = rmsnorm_backward,
+                    .layernorm_forward = layernorm_forward,
+                    .layernorm_backward = layernorm_backward,
+                    .rope_table = rope_table,
+                    .rope = rope,
+                    .attention_forward_workspace = attention_forward_workspace,
+                    .attention_forward = attention_forward,
+                    .attention_backward_workspace = attention_backward_workspace,
+                    .attention_backward = attention_backward,
+                    .swiglu_forward = swiglu_forward,
+                    .swiglu_backward = swiglu_backward,
+                    .gelu = gelu,
+                    .classifier_workspace = classifier_workspace,
+                    .classifier = classifier,
+                    .adamw = adamw};
+    p->base.ops = ops;
+    p->inner = inner;
+    *out = &p->base;
+    qn_profile_reset(*out);
+    return QN_OK;
+}
+
+void qn_profile_reset(qn_backend *b) {
+    for (int i = 0; i < N_OPS; i++) {
+        of_backend(b)->entries[i] = (qn_profile_entry){.op = op_names[i]};
+    }
+}
+
+static int by_time(const void *a, const void *b) {
+    const double x = ((const qn_profile_entry *)a)->seconds;
+    const double y = ((const qn_profile_entry *)b)->seconds;
+    return (x < y) - (x > y);
+}
+
+int qn_profile_read(qn_backend *b, const qn_profile_entry **entries) {
+    profile *p = of_backend(b);
+    int count = 0;
+    for (int i = 0; i < N_OPS; i++) {
+        if (p->entries[i].calls) p->sorted[count++] = p->entries[i];
+    }
+    qsort(p->sorted, (size_t)count, sizeof *p->sorted, by_time);
+    *entries = p->sorted;
+    return count;
+}

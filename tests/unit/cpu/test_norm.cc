@@ -1,0 +1,311 @@
+// test_norm.cc: RMSNorm and LayerNorm of rows and of heads, with and without residual, in
+// each of the ways in which their arguments may share memory.
+#include "harness/accuracy.h"
+#include "harness/backend.h"
+#include "harness/norm_reference.h"
+#include "harness/random.h"
+
+using namespace harness;
+
+namespace {
+
+struct Shape {
+    std::vector<int64_t> x;
+    int64_t c() const { return x.back(); }
+    std::vector<int64_t> rows() const { return {x.begin(), x.end() - 1}; }
+    size_t n_rows() const {
+        size_t n = 1;
+        for (int64_t length : rows()) n *= (size_t)length;
+        return n;
+    }
+    size_t numel() const { return n_rows() * (size_t)c(); }
+};
+
+const std::vector<Shape> kShapes = {{{1, 1}},    {{1, 7}},     {{3, 33}},    {{5, 64}},
+                                    {{0, 8}},    {{4, 0}},     {{2, 3, 16}}, {{67, 3, 8}},
+                                    {{1, 1, 5}}, {{150, 130}}, {{7, 1000}},  {{3, 0, 8}}};
+
+struct Inputs {
+    Inputs(const Shape &s, uint32_t seed, float spread = 1, float mean = 0.5f) {
+        Random random(seed);
+        x = random.normal(s.numel(), spread, mean);
+        residual = random.normal(s.numel());
+        dout = random.normal(s.numel());
+        dresidual = random.normal(s.numel());
+        weight = random.normal((size_t)s.c(), 0.5f, 1);
+        bias = random.normal((size_t)s.c());
+        dweight = random.normal((size_t)s.c());
+        dbias = random.normal((size_t)s.c());
+    }
+    std::vector<float> x, residual, dout, dresidual, weight, bias, dweight, dbias;
+};
+
+constexpr float kEps = 1e-5f;
+
+template <typename T>
+reference::Norm<T> reference_of(bool centred, const Shape &s, const Inputs &in,
+                                const std::vector<float> &x) {
+    reference::Norm<T> r;
+    r.centred = centred;
+    r.c = (size_t)s.c();
+    r.eps = kEps;
+    r.x = convert<T>(x);
+    r.weight = convert<T>(in.weight);
+    r.bias = convert<T>(in.bias);
+    r.dout = convert<T>(in.dout);
+    if (s.numel() == 0) return r;
+    r.forward();
+    return r;
+}
+
+std::vector<float> added(const std::vector<float> &x, const std::vector<float> &y) {
+    std::vector<float> sum(x);
+    for (size_t i = 0; i < x.size(); i++) sum[i] += y[i];
+    return sum;
+}
+
+// ---- forward ---------------------------------------------------------------------
+
+enum class Sum { kNone, kOwn, kIsX, kIsResidual };
+
+struct Forward {
+    std::vector<float> out, sum, mean, rstd;
+};
+
+Forward run_forward(Device &d, bool centred, const Shape &s, const Inputs &in, Sum how,
+                    bool in_place) {
+    Floats x(d, s.x, in.x), residual(d, s.x, in.residual), sum(d, s.x), out(d, s.x);
+    Floats weight(d, {s.c()}, in.weight), bias(d, {s.c()}, in.bias);
+    Floats mean(d, s.rows()), rstd(d, s.rows());
+    qn_norm_args args = {};
+    args.x = x;
+    args.weight = weight;
+    args.out = in_place ? x.view : out.view;
+    args.rstd = rstd;
+    args.eps = kEps;
+    if (centred) {
+        args.bias = bias;
+        args.mean = mean;
+    }
+    Floats &total = how == Sum::kIsX ? x : how == Sum::kIsResidual ? residual : sum;
+    if (how != Sum::kNone) {
+        args.residual = residual;
+        args.sum = total;
+    }
+    expect_ok((centred ? d.ops().layernorm_forward : d.ops().rmsnorm_forward)(d.stream, &args));
+    expect_ok(d.ops().stream_sync(d.stream));
+    Forward f{in_place ? x.read() : out.read(), {}, {}, {}};
+    if (s.numel() > 0) f.rstd = rstd.read();
+    if (centred && s.numel() > 0) f.mean = mean.read();
+    if (how != Sum::kNone) f.sum = total.read();
+    return f;
+}
+
+void check_forward(bool centred, const Shape &s, Sum how, bool in_place, const Inputs &in) {
+    std::vector<float> x = how == Sum::kNone ? in.x : added(in.x, in.residual);
+    auto exact = reference_of<double>(centred, s, in, x);
+    auto plain = reference_of<float>(centred, s, in, x);
+    on_each_backend([&](Device &d) {
+        Forward got = run_forward(d, centred, s, in, how, in_place);
+        expect_accurate("out", got.out, exact.out, plain.out);
+        expect_accurate("rstd", got.rstd, exact.rstd, plain.rstd);
+        if (centred) expect_accurate("mean", got.mean, exact.mean, plain.mean);
+        if (how != Sum::kNone) expect_same_bits("sum", got.sum, x);
+        expect_same_bits("out", got.out, run_forward(d, centred, s, in, how, in_place).out);
+    });
+}
+
+void check_all_forward(bool centred) {
+    uint32_t seed = 1;
+    for (const Shape &s : kShapes) {
+        Inputs in(s, seed++);
+        SCOPED_TRACE("rows " + std::to_string(s.n_rows()) + " of " + std::to_string(s.c()));
+        check_forward(centred, s, Sum::kNone, false, in);
+        check_forward(centred, s, Sum::kNone, true, in);
+        if (s.x.size() != 2) continue;
+        for (Sum how : {Sum::kOwn, Sum::kIsX, Sum::kIsResidual})
+            check_forward(centred, s, how, false, in);
+    }
+}
+
+TEST(Norm, RmsForward) { check_all_forward(false); }
+TEST(Norm, LayerForward) { check_all_forward(true); }
+
+// Rows of very large, very small and nearly constant numbers.
+TEST(Norm, ExtremeRows) {
+    const Shape s{{3, 200}};
+    const float cases[][2] = {{1e15f, 0}, {1e-15f, 0}, {1, 1e4f}, {0, 3}};
+    for (const auto &c : cases)
+        for (bool centred : {false, true}) {
+            SCOPED_TRACE("spread " + std::to_string(c[0]) + " mean " + std::to_string(c[1]));
+            check_forward(centred, s, Sum::kNone, false, Inputs(s, 7, c[0], c[1]));
+        }
+}
+
+// ---- backward ---------------------------------------------------------------------
+
+enum class Dx { kOwn, kIsDout, kIsDresidual };
+
+struct Backward {
+    std::vector<float> dx, dweight, dbias;
+};
+
+Backward run_backward(Device &d, bool centred, const Shape &s, const Inputs &in,
+                      const std::vector<float> &mean_in, const std::vector<float> &rstd_in,
+                      bool has_dresidual, Dx how) {
+    Floats x(d, s.x, in.x), dout(d, s.x, in.dout), dresidual(d, s.x, in.dresidual), own(d, s.x);
+    Floats weight(d, {s.c()}, in.weight), dweight(d, {s.c()}, in.dweight);
+    Floats dbias(d, {s.c()}, in.dbias), mean(d, s.rows(), mean_in), rstd(d, s.rows(), rstd_in);
+    Floats &dx = how == Dx::kOwn ? own : how == Dx::kIsDout ? dout : dresidual;
+    qn_norm_args args = {};
+    args.x = x;
+    args.weight = weight;
+    args.rstd = rstd;
+    args.dout = dout;
+    args.dx = dx;
+    args.dweight = dweight;
+    if (has_dresidual) args.dresidual = dresidual;
+    if (centred) {
+        args.mean = mean;
+        args.dbias = dbias;
+    }
+    Workspace workspace(d, d.ops().norm_backward_workspace(d.backend, &args));
+    args.workspace = workspace.data();
+    expect_ok((centred ? d.ops().layernorm_backward : d.ops().rmsnorm_backward)(d.stream, &args));
+    expect_ok(d.ops().stream_sync(d.stream));
+    workspace.expect_guards_intact();
+    return {dx.read(), dweight.read(), dbias.read()};
+}
+
+template <typename T>
+reference::Norm<T> backward_reference(bool centred, const Shape &s, const Inputs &in,
+                                      const std::vector<float> &mean,
+                                      const std::vector<float> &rstd, bool has_dresidual) {
+    auto r = reference_of<T>(centred, s, in, in.x);
+    r.dx.assign(s.numel(), 0);
+    r.dweight.assign((size_t)s.c(), 0);
+    r.dbias.assign((size_t)s.c(), 0);
+    if (s.numel() > 0) {
+        if (centred) r.mean = convert<T>(mean);
+        r.rstd = convert<T>(rstd);
+        r.backward();
+    }
+    for (size_t i = 0; has_dresidual && i < r.dx.size(); i++) r.dx[i] += (T)in.dresidual[i];
+    for (size_t j = 0; j < (size_t)s.c(); j++) {
+        r.dweight[j] += (T)in.dweight[j];
+        r.dbias[j] = (T)in.dbias[j] + (centred ? r.dbias[j] : 0);
+    }
+    return r;
+}
+
+void check_backward(bool centred, const Shape &s, const Inputs &in, bool has_dresidual, Dx how) {
+    auto forward = reference_of<double>(centred, s, in, in.x);
+    size_t rows = s.numel() ? 0 : s.n_rows();
+    std::vector<float> mean = convert<float>(forward.mean), rstd = convert<float>(forward.rstd);
+    mean.resize(mean.size() + rows);
+    rstd.resize(rstd.size() + rows);
+    auto exact = backward_reference<double>(centred, s, in, mean, rstd, has_dresidual);
+    auto plain = backward_reference<float>(centred, s, in, mean, rstd, has_dresidual);
+    double term = 0; // a row of one element cancels to nothing
+    for (size_t i = 0; i < in.dout.size(); i++)
+        term = std::max(term, std::fabs((double)in.dout[i] * exact.weight[i % exact.c] *
+                                        exact.rstd[i / exact.c]));
+    on_each_backend([&](Device &d) {
+        Backward got = run_backward(d, centred, s, in, mean, rstd, has_dresidual, how);
+        expect_accurate("dx", got.dx, exact.dx, plain.dx, term);
+        expect_accurate("dweight", got.dweight, exact.dweight, plain.dweight);
+        expect_accurate("dbias", got.dbias, exact.dbias, plain.dbias);
+        Backward again = run_backward(d, centred, s, in, mean, rstd, has_dresidual, how);
+        expect_same_bits("dx", got.dx, again.dx);
+        expect_same_bits("dweight", got.dweight, again.dweight);
+    });
+}
+
+void check_all_backward(bool centred) {
+    uint32_t seed = 1;
+    for (const Shape &s : kShapes) {
+        SCOPED_TRACE("rows " + std::to_string(s.n_rows()) + " of " + std::to_string(s.c()));
+        Inputs in(s, seed++);
+        for (bool has_dresidual : {false, true})
+            for (Dx how : {Dx::kOwn, Dx::kIsDout, Dx::kIsDresidual})
+                if (has_dresidual || how != Dx::kIsDresidual)
+                    check_backward(centred, s, in, has_dresidual, how);
+    }
+}
+
+TEST(Norm, RmsBackward) { check_all_backward(false); }
+TEST(Norm, LayerBackward) { check_all_backward(true); }
+
+// ---- the reference ---------------------------------------------------------------------
+
+TEST(NormReference, GradientsAreFiniteDifferences) {
+    const Shape s{{3, 7}};
+    for (bool centred : {false, true}) {
+        Inputs in(s, 11);
+        auto r = reference_of<double>(centred, s, in, in.x);
+        r.backward();
+        auto loss = [&](std::vector<double> reference::Norm<double>::*which) {
+            return [&r, which](const std::vector<double> &value) {
+                auto moved = r;
+                moved.*which = value;
+                moved.forward();
+                return dot(moved.out, r.dout);
+            };
+        };
+        expect_gradient("x", loss(&reference::Norm<double>::x), r.x, r.dx);
+        expect_gradient("weight", loss(&reference::Norm<double>::weight), r.weight, r.dweight);
+        if (centred) expect_gradient("bias", loss(&reference::Norm<double>::bias), r.bias, r.dbias);
+    }
+}
+
+// ---- wrong arguments --------------------------------------------------------------------
+
+struct Wrong {
+    explicit Wrong(Device &d)
+        : x(d, {2, 3}, std::vector<float>(6)), weight(d, {3}, std::vector<float>(3)),
+          out(d, {2, 3}), rstd(d, {2}), dweight(d, {3}) {
+        args.x = x;
+        args.weight = weight;
+        args.out = args.dx = out;
+        args.dout = x;
+        args.rstd = rstd;
+        args.dweight = dweight;
+        args.eps = kEps;
+    }
+    void expect_untouched() const {
+        out.expect_untouched();
+        rstd.expect_untouched();
+        dweight.expect_untouched();
+    }
+    Floats x, weight, out, rstd, dweight;
+    qn_norm_args args = {};
+};
+
+TEST(NormArguments, MisfitsAreNamed) {
+    on_each_backend([&](Device &d) {
+        auto refuse = [&](auto op, auto change, std::vector<std::string> words) {
+            Wrong w(d);
+            change(w);
+            expect_refused(op(d.stream, &w.args), QN_CODE_INVALID, words);
+            w.expect_untouched();
+        };
+        auto forward = d.ops().rmsnorm_forward, backward = d.ops().rmsnorm_backward;
+        auto layer = d.ops().layernorm_forward, layer_backward = d.ops().layernorm_backward;
+        refuse(forward, [](Wrong &w) { w.args.weight.shape[0] = 2; },
+               {"rmsnorm_forward", "weight is (2)", "(3)"});
+        refuse(forward, [](Wrong &w) { w.args.out.shape[1] = 2; }, {"out is (2,2)", "(2,3)"});
+        refuse(forward, [](Wrong &w) { w.args.rstd.shape[0] = 1; }, {"rstd is (1)"});
+        refuse(forward, [](Wrong &w) { w.args.x.dtype = QN_BF16; }, {"x is bf16"});
+        refuse(forward, [](Wrong &w) { w.args.residual = w.x; }, {"sum is missing"});
+        refuse(forward, [](Wrong &w) { w.args.eps = -1; }, {"eps is -1"});
+        refuse(forward, [](Wrong &w) { w.args.eps = NAN; }, {"eps"});
+        refuse(layer, [](Wrong &) {}, {"layernorm_forward", "bias is missing"});
+        refuse(backward, [](Wrong &) {}, {"rmsnorm_backward", "workspace"});
+        refuse(backward, [](Wrong &w) { w.args.workspace = (void *)8; }, {"workspace", "aligned"});
+        refuse(backward, [](Wrong &w) { w.args.dweight = absent(); }, {"dweight is missing"});
+        refuse(backward, [](Wrong &w) { w.args.dout.shape[0] = 5; }, {"dout is (5,3)"});
+        refuse(layer_backward, [](Wrong &) {}, {"layernorm_backward", "mean is missing"});
+    });
+}
+
+} // namespace
