@@ -1,0 +1,234 @@
+// test_classifier.cc: cross-entropy over the vocabulary: losses and gradients.
+#include "harness/accuracy.h"
+#include "harness/backend.h"
+#include "harness/gemm_reference.h"
+#include "harness/random.h"
+
+using namespace harness;
+using reference::Matrix;
+
+namespace {
+
+struct Case {
+    int64_t n, c, v;
+    std::vector<float> x, weight;
+    std::vector<int32_t> targets;
+    float grad_scale = 0.25f;
+    qn_dtype compute = QN_F32;
+};
+
+Case make_case(int64_t n, int64_t c, int64_t v, uint32_t seed, float spread = 1) {
+    Random random(seed);
+    Case k{n,
+           c,
+           v,
+           random.normal((size_t)(n * c), spread),
+           random.normal((size_t)(v * c)),
+           random.integers((size_t)n, 0, (int32_t)v)};
+    for (size_t i = 2; i < k.targets.size(); i += 5) k.targets[i] = -1; // ignored
+    return k;
+}
+
+template <typename T> struct Result {
+    std::vector<T> losses, dx, dweight; // dweight: what is added
+};
+
+// What compute == QN_BF16 rounds on its way into each product.
+template <typename T>
+Matrix<T> operand(const Case &k, int64_t rows, int64_t cols, const std::vector<T> &data) {
+    if (k.compute != QN_BF16) return {rows, cols, data};
+    return {rows, cols, convert<T>(reference::round_bf16(convert<float>(data)))};
+}
+
+template <typename T>
+Result<T> classifier_reference(const Case &k, const std::vector<T> &x,
+                               const std::vector<T> &weight) {
+    auto mx = operand(k, k.n, k.c, x), mw = operand(k, k.v, k.c, weight);
+    std::vector<T> logits = reference::product(mx, false, mw, true);
+    Result<T> r{std::vector<T>((size_t)k.n), {}, {}};
+    for (int64_t n = 0; n < k.n; n++) {
+        T *row = logits.data() + n * k.v, most = row[0], sum = 0;
+        int32_t target = k.targets[(size_t)n];
+        for (int64_t j = 0; j < k.v; j++) most = std::max(most, row[j]);
+        for (int64_t j = 0; j < k.v; j++) sum += std::exp(row[j] - most);
+        if (target >= 0) r.losses[(size_t)n] = std::log(sum) - (row[target] - most);
+        for (int64_t j = 0; j < k.v; j++) {
+            T p = std::exp(row[j] - most) / sum;
+            row[j] = target < 0 ? 0 : (T)k.grad_scale * (p - (j == target ? 1 : 0));
+        }
+    }
+    auto md = operand(k, k.n, k.v, logits);
+    r.dweight = reference::product(md, true, mx, false);
+    r.dx = reference::product(md, false, mw, false);
+    return r;
+}
+
+struct Options {
+    bool dx = true, dweight = true, in_place = false;
+};
+
+struct Got {
+    std::vector<float> losses, dx, dweight;
+};
+
+Got run(Device &d, const Case &k, const std::vector<float> &dweight_before, Options o) {
+    Floats x(d, {k.n, k.c}, k.x), weight(d, {k.v, k.c}, k.weight), losses(d, {k.n});
+    Floats own(d, {k.n, k.c}), dweight(d, {k.v, k.c}, dweight_before);
+    Ints targets(d, {k.n}, k.targets);
+    qn_classifier_args args = {};
+    args.x = x;
+    args.weight = weight;
+    args.targets = targets;
+    args.losses = losses;
+    args.grad_scale = k.grad_scale;
+    args.compute = k.compute;
+    if (o.dx) args.dx = o.in_place ? x.view : own.view;
+    if (o.dweight) args.dweight = dweight;
+    Workspace workspace(d, d.ops().classifier_workspace(d.backend, &args));
+    args.workspace = workspace.data();
+    expect_ok(d.ops().classifier(d.stream, &args));
+    expect_ok(d.ops().stream_sync(d.stream));
+    workspace.expect_guards_intact();
+    Got got{losses.read(), o.in_place ? x.read() : own.read(), dweight.read()};
+    if (!o.dx) own.expect_untouched();
+    if (!o.dx || !o.dweight) dweight.expect_untouched();
+    return got;
+}
+
+void check(const Case &k) {
+    SCOPED_TRACE("N=" + std::to_string(k.n) + " C=" + std::to_string(k.c) +
+                 " V=" + std::to_string(k.v) + (k.compute == QN_BF16 ? " bf16" : ""));
+    auto exact = classifier_reference(k, convert<double>(k.x), convert<double>(k.weight));
+    auto plain = classifier_reference(k, k.x, k.weight);
+    std::vector<float> before = Random(17).normal((size_t)(k.v * k.c), 0.1f);
+    for (size_t i = 0; i < before.size(); i++) {
+        exact.dweight[i] += before[i];
+        plain.dweight[i] += before[i];
+    }
+    on_each_backend([&](Device &d) {
+        Got got = run(d, k, before, {});
+        expect_accurate("losses", got.losses, exact.losses, plain.losses);
+        expect_accurate("dx", got.dx, exact.dx, plain.dx);
+        expect_accurate("dweight", got.dweight, exact.dweight, plain.dweight);
+        Got in_place = run(d, k, before, {true, true, true});
+        expect_same_bits("dx", got.dx, in_place.dx);
+        expect_same_bits("dweight", got.dweight, in_place.dweight);
+        expect_same_bits("losses", got.losses, run(d, k, before, {false, true}).losses);
+        expect_same_bits("dx", got.dx, run(d, k, before, {true, false}).dx);
+    });
+}
+
+TEST(Classifier, Fp32) {
+    const int64_t shapes[][3] = {{1, 1, 1}, {3, 5, 1},   {1, 8, 17},   {7, 16, 33},
+                                 {0, 4, 5}, {30, 24, 1}, {33, 64, 203}};
+    uint32_t seed = 1;
+    for (const auto &s : shapes) check(make_case(s[0], s[1], s[2], seed++));
+}
+
+// More tokens than one chunk holds.
+TEST(Classifier, SeveralChunks) { check(make_case(700, 4, 5000, 3)); }
+
+// The gradient of the logits is rounded on its way into dx and dweight; where it lies
+// close to the middle of two bf16 numbers, plain and exact computation round differently,
+// and both are fair.
+TEST(Classifier, Bf16) {
+    Case k = make_case(21, 16, 40, 9);
+    k.compute = QN_BF16;
+    check(k);
+}
+
+TEST(Classifier, HugeLogits) {
+    for (float spread : {100.0f, 10000.0f}) {
+        Case k = make_case(40, 8, 50, 5, spread);
+        auto exact = classifier_reference(k, convert<double>(k.x), convert<double>(k.weight));
+        auto plain = classifier_reference(k, k.x, k.weight);
+        on_each_backend([&](Device &d) {
+            Got got = run(d, k, std::vector<float>(k.weight.size()), {});
+            expect_accurate("losses", got.losses, exact.losses, plain.losses);
+            expect_accurate("dx", got.dx, exact.dx, plain.dx);
+        });
+    }
+}
+
+// Logits of 10⁴ that differ by little: the loss must not lose the difference.
+TEST(Classifier, LargeOffsetKeepsTheDigitsOfTheLoss) {
+    Case k{1, 1, 2, {1}, {10000, 10000}, {0}};
+    on_each_backend([&](Device &d) {
+        Got got = run(d, k, {0, 0}, {});
+        EXPECT_FLOAT_EQ(got.losses[0], (float)std::log(2.0));
+    });
+}
+
+TEST(Classifier, AllIgnoredGivesZeros) {
+    Case k = make_case(9, 4, 6, 1);
+    k.targets.assign(9, -100);
+    k.x[3] = NAN; // not even this comes through
+    on_each_backend([&](Device &d) {
+        Got got = run(d, k, std::vector<float>(24, 3), {true, false});
+        for (float loss : got.losses) EXPECT_EQ(loss, 0);
+        for (float dx : got.dx) EXPECT_EQ(dx, 0);
+    });
+}
+
+TEST(Classifier, NanInputGivesNanLoss) {
+    Case k = make_case(2, 4, 6, 1);
+    k.x[5] = NAN;
+    on_each_backend([&](Device &d) {
+        Got got = run(d, k, std::vector<float>(24), {false, false});
+        EXPECT_TRUE(std::isfinite(got.losses[0]));
+        EXPECT_TRUE(std::isnan(got.losses[1]));
+    });
+}
+
+TEST(ClassifierReference, GradientsAreFiniteDifferences) {
+    Case k = make_case(4, 3, 5, 8);
+    auto x = convert<double>(k.x), weight = convert<double>(k.weight);
+    auto r = classifier_reference(k, x, weight);
+    auto total = [&](const std::vector<double> &at_x, const std::vector<double> &at_weight) {
+        double sum = 0;
+        for (double loss : classifier_reference(k, at_x, at_weight).losses) sum += loss;
+        return (double)k.grad_scale * sum;
+    };
+    expect_gradient(
+        "x", [&](const auto &at) { return total(at, weight); }, x, r.dx);
+    expect_gradient(
+        "weight", [&](const auto &at) { return total(x, at); }, weight, r.dweight);
+}
+
+TEST(ClassifierArguments, MisfitsAreNamed) {
+    on_each_backend([&](Device &d) {
+        auto refuse = [&](auto change, std::vector<std::string> words,
+                          qn_code code = QN_CODE_INVALID) {
+            Floats x(d, {2, 3}, std::vector<float>(6)), weight(d, {4, 3}, std::vector<float>(12));
+            Floats losses(d, {2}), dx(d, {2, 3}), dweight(d, {4, 3});
+            Ints targets(d, {2}, {0, 3});
+            qn_classifier_args args = {};
+            args.x = x;
+            args.weight = weight;
+            args.targets = targets;
+            args.losses = losses;
+            args.dx = dx;
+            args.dweight = dweight;
+            Workspace workspace(d, d.ops().classifier_workspace(d.backend, &args));
+            args.workspace = workspace.data();
+            change(args, targets);
+            words.push_back("classifier");
+            expect_refused(d.ops().classifier(d.stream, &args), code, words);
+            losses.expect_untouched();
+            dx.expect_untouched();
+            dweight.expect_untouched();
+        };
+        using Args = qn_classifier_args;
+        refuse([](Args &a, Ints &) { a.weight.shape[1] = 2; }, {"weight is (4,2)", "(*,3)"});
+        refuse([](Args &a, Ints &) { a.losses.shape[0] = 1; }, {"losses is (1)"});
+        refuse([](Args &a, Ints &) { a.dx.shape[1] = 2; }, {"dx is (2,2)"});
+        refuse([](Args &a, Ints &) { a.dweight.shape[0] = 3; }, {"dweight is (3,3)"});
+        refuse([](Args &a, Ints &) { a.dweight.stride[0] = 0; }, {"dweight", "row stride 0"});
+        refuse([](Args &a, Ints &) { a.targets = a.losses; }, {"targets is fp32"});
+        refuse([](Args &, Ints &t) { t.write({1, 4}); }, {"target 4 at 1", "4)"});
+        refuse([](Args &a, Ints &) { a.workspace = nullptr; }, {"workspace is missing"});
+        refuse([](Args &a, Ints &) { a.compute = QN_F64; }, {"compute"}, QN_CODE_UNSUPPORTED);
+    });
+}
+
+} // namespace
