@@ -4,8 +4,8 @@
 usage: check_tokenizer.py DATA
 
 Decodes the tokens of DATA's shards with Hugging Face's `tokenizers`, encodes every line
-of the text again, and compares: the ids with the shards', the decoded text with the line.
-Exits with 1 when a line differs. Needs `pip install tokenizers`.
+of the text again, and compares: the ids with the shards', the decoded text with the line,
+the bytes of all lines with data.json. Exits with 1 on a difference. Needs `pip install tokenizers`.
 """
 
 import array
@@ -30,7 +30,7 @@ def read_shard(path):
 
 
 def read_lines(folder, boundary, newline):
-    """Yields the ids of each line, between newline and boundary tokens."""
+    """Yields the ids of each line and whether a newline ends it."""
     line = []
     for split in ("train", "val"):
         for path in sorted(glob.glob(os.path.join(glob.escape(folder), split + "_*.bin"))):
@@ -38,9 +38,9 @@ def read_lines(folder, boundary, newline):
                 if token not in (boundary, newline):
                     line.append(token)
                     continue
-                yield line
+                yield line, token == newline
                 line = []
-        yield line
+        yield line, False
         line = []
 
 
@@ -50,15 +50,17 @@ def main():
     folder = sys.argv[1]
     tokenizer = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
     with open(os.path.join(folder, "data.json"), encoding="utf-8") as file:
-        boundary = json.load(file)["boundary_id"]
+        facts = json.load(file)
+    boundary = facts["boundary_id"]
     newline = tokenizer.token_to_id("\n")
 
-    lines = tokens = different_ids = different_text = 0
-    for ids in read_lines(folder, boundary, newline):
+    lines = tokens = size = different_ids = different_text = 0
+    for ids, ended in read_lines(folder, boundary, newline):
         text = tokenizer.decode(ids, skip_special_tokens=False)
         again = tokenizer.encode(text, add_special_tokens=False).ids
         lines += 1
         tokens += len(ids)
+        size += len(text.encode()) + ended
         if again != ids:
             different_ids += 1
             if different_ids <= SHOWN:
@@ -69,7 +71,9 @@ def main():
                 print(f"text differs: {text!r}")
     print(f"{lines} lines, {tokens} tokens: {different_ids} lines with other ids, "
           f"{different_text} with other text")
-    sys.exit(1 if different_ids or different_text or not tokens else 0)
+    expected = facts["train"]["bytes"] + facts["val"]["bytes"]
+    print(f"{size} bytes, data.json says {expected}")
+    sys.exit(1 if different_ids or different_text or size != expected else 0)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,10 @@ static const char usage[] =
     "Usage: quern bench attention|step [OPTION...]\n\n"
     "  attention   naive and fused attention side by side\n"
     "  step        whole training steps, and where their time goes\n\n"
-    "`quern bench attention --help` and `quern bench step --help` say more.\n";
+    "`quern bench attention --help` and `quern bench step --help` say more.\n\n"
+    "Examples:\n"
+    "  quern bench attention\n"
+    "  quern bench step --model gpt2-12m\n";
 
 qn_status cmd_bench(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";

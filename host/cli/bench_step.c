@@ -266,14 +266,13 @@ static qn_status run(const arguments *a, const qn_config *config, qn_backend *ba
 }
 
 static qn_status open_and_run(arguments *a) {
-    qn_model_source source;
+    qn_config config;
     qn_backend *backend;
     qn_options_default(&a->options);
     QN_TRY(qn_train_flags_apply(&a->flags, &a->options));
-    QN_TRY(qn_model_source_open(a->options.model, a->vocab_size, &source));
-    free(source.weights_dir);
+    QN_TRY(qn_model_source_config(a->options.model, a->vocab_size, &config));
     QN_TRY(qn_backend_open(a->options.backend, (int)a->options.threads, &backend));
-    qn_status status = run(a, &source.config, backend);
+    qn_status status = run(a, &config, backend);
     backend->ops->close(backend);
     return status;
 }

@@ -121,7 +121,7 @@ static qn_status complete(const arguments *a, qn_train_options *run) {
     } else {
         run->seq_len = 256;
     }
-    if (a->data && strlen(a->data) < sizeof run->data) strcpy(run->data, a->data);
+    if (a->data) QN_TRY(qn_option_set(run, qn_option_find("data"), a->data, "command line"));
     if (a->seq_len) run->seq_len = a->seq_len;
     return *run->data ? QN_OK : qn_error(QN_CODE_USAGE, "--data DIR is missing");
 }
@@ -152,10 +152,11 @@ static qn_status evaluate(const arguments *a, const qn_train_options *run,
                                   .documents = run->documents};
     qn_opened_model opened;
     QN_TRY(qn_open_model(&a->choice, &plan, &opened));
+    const int64_t vocab_size = qn_model_plan(opened.model)->config.vocab_size;
+    const int64_t boundary = dataset->boundary_id;
     const qn_loader_options loader_options = {.seq_len = run->seq_len,
-                                              .boundary_id = dataset->boundary_id,
-                                              .vocab_size =
-                                                  qn_model_plan(opened.model)->config.vocab_size};
+                                              .boundary_id = boundary < vocab_size ? boundary : -1,
+                                              .vocab_size = vocab_size};
     qn_loader *loader = NULL;
     qn_eval_result result;
     qn_status status = qn_loader_open(

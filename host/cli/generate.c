@@ -71,7 +71,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         a->prompt = arg;
         break;
     case KEY_MAX:
-        a->max_tokens = qn_arg_int(state, "--max-tokens", arg, 0, INT64_MAX);
+        a->max_tokens = qn_arg_int(state, "--max-tokens", arg, 0, INT32_MAX);
         break;
     case KEY_TEMPERATURE:
         a->sampling.temperature = qn_arg_real(state, "--temperature", arg, 0, 100);

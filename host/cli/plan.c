@@ -1,5 +1,4 @@
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/arguments.h"
@@ -86,14 +85,13 @@ static void print_verdict(const qn_plan *plan, double memory_gb, const char *dev
 }
 
 static qn_status print_plan(const arguments *a, const qn_train_options *o, qn_backend *backend) {
-    qn_model_source source;
+    qn_config config;
     qn_params params;
     qn_plan plan;
     qn_device_info device;
     QN_TRY(backend->ops->device_info(backend, &device));
-    QN_TRY(qn_model_source_open(o->model, a->vocab_size, &source));
-    free(source.weights_dir);
-    QN_TRY(qn_params_make(&source.config, &params));
+    QN_TRY(qn_model_source_config(o->model, a->vocab_size, &config));
+    QN_TRY(qn_params_make(&config, &params));
     const qn_plan_options options = {.mode = QN_PLAN_TRAIN,
                                      .batch_size = o->batch_size,
                                      .seq_len = o->seq_len,
@@ -102,11 +100,11 @@ static qn_status print_plan(const arguments *a, const qn_train_options *o, qn_ba
                                      .attention = (qn_attn_impl)o->attention,
                                      .compute = (qn_dtype)o->precision,
                                      .documents = o->documents};
-    qn_status status = qn_plan_make(backend, &source.config, &params, &options, &plan);
+    qn_status status = qn_plan_make(backend, &config, &params, &options, &plan);
     if (!status) {
         printf("%s (%s): %.2f M parameters, %.3g GFLOP a token; batch %lld × %lld tokens\n\n",
-               o->model, source.config.architecture, 1e-6 * (double)params.n_params,
-               1e-9 * qn_plan_flops_per_token(&source.config, &params, o->seq_len),
+               o->model, config.architecture, 1e-6 * (double)params.n_params,
+               1e-9 * qn_plan_flops_per_token(&config, &params, o->seq_len),
                (long long)o->batch_size, (long long)o->seq_len);
         print_table(&plan, a->all);
         print_verdict(&plan, a->memory > 0 ? a->memory : gb(device.memory_free),

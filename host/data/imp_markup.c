@@ -84,7 +84,7 @@ static void write_code_point(writer *w, uint32_t c) {
         return;
     }
     int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
-    write_char(w, (char)((0xF00u >> more & 0xFF) | c >> 6 * more));
+    write_char(w, (char)((0xF0u << (3 - more) & 0xFF) | c >> 6 * more));
     while (more-- > 0) write_char(w, (char)(0x80 | (c >> 6 * more & 0x3F)));
 }
 

@@ -37,13 +37,13 @@ static qn_status set_positions(qn_model *m, int64_t B, int64_t T, int64_t start)
 
 static qn_status prepare(qn_model *m) {
     const qn_plan_options *o = &m->plan.options;
+    QN_TRY(check_memory(m));
     m->positions = malloc((size_t)(o->batch_size * o->seq_len) * sizeof *m->positions);
     if (!m->positions) {
         return qn_error(QN_CODE_MEMORY, "no host memory for the positions of %lld tokens",
                         (long long)(o->batch_size * o->seq_len));
     }
     QN_TRY(m->ops->stream_create(m->backend, &m->stream));
-    QN_TRY(check_memory(m));
     QN_TRY(m->ops->alloc(m->backend, m->plan.total_bytes, (void **)&m->arena));
     /* The paddings between parameters stay zero in all that is summed over them. */
     for (qn_buffer_id id = QN_BUF_PARAMS; id <= QN_BUF_ADAM_V; id++) {
@@ -88,6 +88,18 @@ void qn_model_destroy(qn_model *m) {
     free(m);
 }
 
+/* ---- misuse -------------------------------------------------------------------------- */
+
+static qn_status wrong_mode(const qn_model *m, const char *pass, const char *expected) {
+    static const char *const names[] = {"QN_PLAN_TRAIN", "QN_PLAN_EVAL", "QN_PLAN_GENERATE"};
+    return qn_error(QN_CODE_INVALID, "%s: the model is planned for %s; expected %s", pass,
+                    names[m->plan.options.mode], expected);
+}
+
+qn_status qn_check_training(const qn_model *m, const char *pass) {
+    return m->plan.options.mode == QN_PLAN_TRAIN ? QN_OK : wrong_mode(m, pass, "QN_PLAN_TRAIN");
+}
+
 /* ---- parameters ---------------------------------------------------------------------- */
 
 qn_status qn_model_init(qn_model *m, uint64_t seed) {
@@ -111,6 +123,7 @@ qn_status qn_model_init(qn_model *m, uint64_t seed) {
 }
 
 qn_status qn_model_zero_grads(qn_model *m) {
+    QN_TRY(qn_check_training(m, "zeroing gradients"));
     return m->ops->zero(m->stream, qn_buffer_at(m, QN_BUF_GRADS, 0),
                         m->plan.buffers[QN_BUF_GRADS].stride);
 }
@@ -134,13 +147,23 @@ static qn_status upload_batch(qn_model *m, const qn_batch *batch) {
 
 qn_status qn_model_forward(qn_model *m, const qn_batch *batch, int64_t micro_step,
                            float grad_scale) {
+    QN_TRY(qn_check_training(m, "forward pass"));
+    if (micro_step < 0 || micro_step >= m->plan.options.grad_accum) {
+        return qn_error(QN_CODE_INVALID, "micro-step %lld: expected 0 to %lld, as the plan has it",
+                        (long long)micro_step, (long long)m->plan.options.grad_accum - 1);
+    }
     QN_TRY(upload_batch(m, batch));
     return qn_forward_loss(m, micro_step, grad_scale, true);
 }
 
 qn_status qn_model_loss_sum(qn_model *m, int64_t n_micro_steps, double *out) {
     const float *sums = qn_buffer_at(m, QN_BUF_LOSS_SUMS, 0);
+    const int64_t most = sums ? m->plan.options.grad_accum : 0;
     *out = 0;
+    if (n_micro_steps < 0 || n_micro_steps > most) {
+        return qn_error(QN_CODE_INVALID, "losses of %lld micro-steps: the plan has %lld",
+                        (long long)n_micro_steps, (long long)most);
+    }
     for (int64_t i = 0; i < n_micro_steps; i++) {
         float sum;
         QN_TRY(m->ops->copy(m->stream, &sum, sums + i, sizeof sum, QN_COPY_TO_HOST));
@@ -151,6 +174,9 @@ qn_status qn_model_loss_sum(qn_model *m, int64_t n_micro_steps, double *out) {
 }
 
 qn_status qn_model_evaluate(qn_model *m, const qn_batch *batch, double *loss_sum) {
+    if (m->plan.options.mode == QN_PLAN_GENERATE) {
+        return wrong_mode(m, "evaluation", "QN_PLAN_EVAL or QN_PLAN_TRAIN");
+    }
     QN_TRY(upload_batch(m, batch));
     QN_TRY(qn_forward_loss(m, 0, 0, false));
     return qn_model_loss_sum(m, 1, loss_sum);
@@ -162,9 +188,10 @@ qn_status qn_model_extend(qn_model *m, const int32_t *tokens, int64_t start, int
                           float *logits) {
     const qn_plan_options *o = &m->plan.options;
     const int64_t B = o->batch_size, C = m->config.hidden_size, V = m->config.vocab_size;
-    if (start < 0 || count < 1 || start + count > o->seq_len) {
-        return qn_error(QN_CODE_INVALID, "positions %lld to %lld: the cache holds %lld",
-                        (long long)start, (long long)(start + count), (long long)o->seq_len);
+    if (o->mode != QN_PLAN_GENERATE) return wrong_mode(m, "generation", "QN_PLAN_GENERATE");
+    if (start < 0 || start >= o->seq_len || count < 1 || count > o->seq_len - start) {
+        return qn_error(QN_CODE_INVALID, "%lld tokens from position %lld on: the cache holds %lld",
+                        (long long)count, (long long)start, (long long)o->seq_len);
     }
     QN_TRY(set_positions(m, B, count, start));
     QN_TRY(upload(m, QN_BUF_TOKENS, tokens, B * count));

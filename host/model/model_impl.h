@@ -56,6 +56,9 @@ static inline qn_tensor qn_param_view(const qn_model *m, qn_buffer_id id, qn_rol
     return qn_tensor_make(data, QN_F32, p->rank, p->shape);
 }
 
+/* model.c: an error unless the model is planned for training; `pass` begins its message. */
+qn_status qn_check_training(const qn_model *m, const char *pass);
+
 /* transformer.c: the passes over the blocks. The batch lies in the device's buffers. */
 qn_status qn_forward_blocks(qn_model *m);
 qn_status qn_forward_loss(qn_model *m, int64_t micro_step, float grad_scale, bool train);

@@ -227,6 +227,15 @@ static size_t workspace_bytes(const layout *l, qn_backend *b) {
     return l->train ? max_size(most, backward_bytes(l, b)) : most;
 }
 
+/* A backend answers SIZE_MAX where no memory would suffice. */
+static void place_workspace(layout *l, size_t bytes) {
+    if (bytes > INT64_MAX / 2) {
+        l->overflow = true;
+        return;
+    }
+    place_scratch(l, QN_BUF_WORKSPACE, "workspace", QN_F32, (int64_t)(bytes + 3) / 4, 1);
+}
+
 /* ---- the plan -------------------------------------------------------------------- */
 
 static qn_status check_options(const qn_config *c, const qn_plan_options *o) {
@@ -241,6 +250,13 @@ static qn_status check_options(const qn_config *c, const qn_plan_options *o) {
     if (o->grad_accum < 1 || o->grad_accum > INT32_MAX) {
         return qn_error(QN_CODE_USAGE, "gradient accumulation %lld: expected a number from 1 on",
                         (long long)o->grad_accum);
+    }
+    if (o->compute != QN_F32 && o->compute != QN_BF16) {
+        return qn_error(QN_CODE_USAGE, "compute dtype %s: expected fp32 or bf16",
+                        qn_dtype_name(o->compute));
+    }
+    if (o->documents && o->mode == QN_PLAN_GENERATE) {
+        return qn_error(QN_CODE_USAGE, "documents: a generated sequence is one; expected false");
     }
     if (c->arch == QN_ARCH_GPT2 && o->seq_len > c->max_seq_len) {
         return qn_error(QN_CODE_USAGE,
@@ -272,10 +288,7 @@ qn_status qn_plan_make(qn_backend *backend, const qn_config *config, const qn_pa
     place_block(&l);
     place_head(&l);
     if (l.train) place_gradients(&l);
-    if (!l.overflow) {
-        place_scratch(&l, QN_BUF_WORKSPACE, "workspace", QN_F32,
-                      (int64_t)(workspace_bytes(&l, backend) + 3) / 4, 1);
-    }
+    if (!l.overflow) place_workspace(&l, workspace_bytes(&l, backend));
     if (l.overflow) {
         return qn_error(QN_CODE_USAGE,
                         "batch size %lld of %lld tokens: the buffers pass 2^63 bytes; choose "
@@ -288,6 +301,7 @@ qn_status qn_plan_make(qn_backend *backend, const qn_config *config, const qn_pa
 double qn_plan_flops_per_token(const qn_config *config, const qn_params *params, int64_t seq_len) {
     int64_t n = params->n_params;
     if (!config->tie_embeddings) n -= config->vocab_size * config->hidden_size;
+    if (config->arch == QN_ARCH_GPT2) n -= config->max_seq_len * config->hidden_size;
     return 6.0 * (double)n +
            6.0 * (double)(config->n_layers * config->n_heads * config->head_dim) * (double)seq_len;
 }

@@ -51,7 +51,7 @@ static qn_status embed_backward(qn_model *m) {
     return m->ops->embedding_backward(m->stream, &args);
 }
 
-/* ---- norms --------------------------------------------------------------------------- */
+/* ---- norms -------------------------------------------------------------------------- */
 
 /* One of the norms of the residual stream: its parameters and buffers. */
 typedef struct norm_site {
@@ -126,7 +126,7 @@ static qn_status norm_backward(qn_model *m, norm_site site, qn_tensor dout, bool
 
 static const qn_tensor absent = {0};
 
-/* ---- queries, keys, values -------------------------------------------------------------- */
+/* ---- queries, keys, values ---------------------------------------------------------- */
 
 /* q, k and v of a block as attention reads them, (N,H,D) each: slices of the qkv buffer, or,
  * with qk-norm, q and k from the buffer of normed ones. `raw` asks for what the projection
@@ -205,7 +205,7 @@ static qn_status rope(qn_model *m, heads h, bool inverse) {
     return m->ops->rope(m->stream, &args);
 }
 
-/* ---- attention ------------------------------------------------------------------------------ */
+/* ---- attention ---------------------------------------------------------------------- */
 
 /* (N,H,D) as (B,T,H,D). */
 static qn_tensor by_sequence(const qn_model *m, qn_tensor x) {
@@ -306,8 +306,7 @@ static qn_status attention_half_backward(qn_model *m, int64_t l) {
     return norm_backward(m, attn_norm(l), dnorm, false);
 }
 
-/* ---- feed-forward ------------------------------------------------------------------------------
- */
+/* ---- feed-forward ------------------------------------------------------------------- */
 
 static qn_tensor ffn_in(const qn_model *m, int64_t l) {
     return qn_activation(m, QN_BUF_FFN_IN, l, ffn_in_width(m));
@@ -351,8 +350,7 @@ static qn_status mlp_half_backward(qn_model *m, int64_t l) {
     return norm_backward(m, mlp_norm(l), dnorm, false);
 }
 
-/* ---- recomputation
- * --------------------------------------------------------------------------------- */
+/* ---- recomputation ------------------------------------------------------------------ */
 
 /* Makes again what the backward pass of block l reads and the plan did not keep. */
 static qn_status recompute_block(qn_model *m, int64_t l) {
@@ -374,8 +372,7 @@ static qn_status recompute_block(qn_model *m, int64_t l) {
     return m->ops->swiglu_forward(m->stream, &swiglu);
 }
 
-/* ---- classifier
- * --------------------------------------------------------------------------------------- */
+/* ---- classifier --------------------------------------------------------------------- */
 
 static qn_role head_role(const qn_model *m) {
     return m->config.tie_embeddings ? QN_WTE : QN_LM_HEAD_W;
@@ -397,8 +394,7 @@ static qn_status classifier(qn_model *m, float grad_scale, bool train) {
     return m->ops->classifier(m->stream, &args);
 }
 
-/* ---- the passes
- * ------------------------------------------------------------------------------------------ */
+/* ---- the passes --------------------------------------------------------------------- */
 
 qn_status qn_forward_blocks(qn_model *m) {
     QN_TRY(embed_forward(m));
@@ -427,6 +423,7 @@ static qn_status announce(qn_model *m, const qn_param *first, const qn_param *en
 }
 
 qn_status qn_model_backward(qn_model *m, qn_grads_ready ready, void *context) {
+    QN_TRY(qn_check_training(m, "backward pass"));
     const qn_param *end = m->params.items + m->params.count;
     const qn_param *block_end = qn_params_find(&m->params, QN_FINAL_NORM_W, -1);
     QN_TRY(norm_backward(m, final_norm(), hidden(m, QN_BUF_FINAL_NORM, 0), true));

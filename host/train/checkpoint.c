@@ -1,5 +1,8 @@
 #include "quern/checkpoint.h"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -136,20 +139,38 @@ static qn_status load_moments(const char *path, const qn_safetensors *file, qn_m
     return ops->stream_sync(qn_model_stream(model));
 }
 
-/* ---- saving ------------------------------------------------------------------------------ */
+/* ---- state.json ---------------------------------------------------------------------------- */
+
+/* Of all that a state.json says but its own "checksum", written in the one way. */
+static qn_status state_checksum(const json_t *root, char digits[17]) {
+    json_t *rest = json_copy((json_t *)root);
+    if (rest) json_object_del(rest, "checksum");
+    const size_t flags = JSON_COMPACT | JSON_SORT_KEYS | JSON_REAL_PRECISION(17);
+    char *text = rest ? json_dumps(rest, flags) : NULL;
+    json_decref(rest);
+    if (!text) return no_memory("state.json");
+    snprintf(digits, 17, "%016" PRIx64, (uint64_t)XXH3_64bits(text, strlen(text)));
+    free(text);
+    return QN_OK;
+}
 
 static qn_status save_state(const char *dir, const qn_train_state *state, json_t *files) {
     json_t *root = json_pack("{s:I, s:I, s:I, s:f, s:O}", "step", (json_int_t)state->step, "tokens",
                              (json_int_t)state->tokens, "sequences", (json_int_t)state->sequences,
                              "seconds", state->seconds, "files", files);
-    char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
-    char *path = qn_path("%s/state.json", dir);
-    qn_status status = text && path ? qn_file_write(path, text, strlen(text)) : no_memory(dir);
+    char digits[17], *text = NULL, *path = qn_path("%s/state.json", dir);
+    qn_status status = root && path ? state_checksum(root, digits) : no_memory(dir);
+    if (!status && !json_object_set_new(root, "checksum", json_string(digits))) {
+        text = json_dumps(root, JSON_INDENT(2));
+    }
+    if (!status) status = text ? qn_file_write(path, text, strlen(text)) : no_memory(dir);
     free(path);
     free(text);
     json_decref(root);
     return status;
 }
+
+/* ---- saving ------------------------------------------------------------------------------ */
 
 static qn_status write_files(const char *dir, const qn_model *model, const qn_train_state *state,
                              const char *tokenizer_dir) {
@@ -197,7 +218,7 @@ static qn_status list_steps(const char *run, step_list *out) {
     DIR *dir = opendir(path);
     qn_status status = QN_OK;
     if (!dir && errno != ENOENT) {
-        status = qn_error(QN_CODE_IO, "%s: %s", path, strerror(errno));
+        status = qn_error(QN_CODE_IO, "%s: cannot open the folder: %s", path, strerror(errno));
     }
     for (struct dirent *entry; dir && !status && (entry = readdir(dir));) {
         const int64_t step = step_of_name(entry->d_name);
@@ -216,17 +237,47 @@ static qn_status list_steps(const char *run, step_list *out) {
     return status;
 }
 
+/* Renames step-N to <prefix>step-N<suffix>, which gives way. */
+static qn_status rename_step(const char *run, int64_t step, const char *prefix,
+                             const char *suffix) {
+    char *from = qn_path("%s/checkpoints/step-%lld", run, (long long)step);
+    char *to = qn_path("%s/checkpoints/%sstep-%lld%s", run, prefix, (long long)step, suffix);
+    qn_status status = from && to ? qn_dir_remove(to) : no_memory(run);
+    if (!status && rename(from, to)) {
+        status = qn_error(QN_CODE_IO, "%s: cannot rename it to %s: %s", from, to, strerror(errno));
+    }
+    free(from);
+    free(to);
+    return status;
+}
+
+/* Removes "tmp-…" folders: what saves or removals that were cut off left. */
+static qn_status remove_temporaries(const char *run) {
+    char *path = qn_path("%s/checkpoints", run);
+    if (!path) return no_memory(run);
+    DIR *dir = opendir(path);
+    qn_status status = QN_OK;
+    for (struct dirent *entry; dir && !status && (entry = readdir(dir));) {
+        if (strncmp(entry->d_name, "tmp-", 4)) continue;
+        char *left = qn_path("%s/%s", path, entry->d_name);
+        status = left ? qn_dir_remove(left) : no_memory(run);
+        free(left);
+    }
+    if (dir) closedir(dir);
+    free(path);
+    return status;
+}
+
+/* Renames before it removes: whatever is called step-N is whole. */
 static qn_status remove_old(const char *run, int64_t keep_last, int64_t keep_every) {
     step_list list;
     qn_status status = list_steps(run, &list);
     for (int i = 0; i < list.count && !status; i++) {
         if (i < keep_last || (keep_every && list.steps[i] % keep_every == 0)) continue;
-        char *path = qn_path("%s/checkpoints/step-%lld", run, (long long)list.steps[i]);
-        status = path ? qn_dir_remove(path) : no_memory(run);
-        free(path);
+        status = rename_step(run, list.steps[i], "tmp-", "");
     }
     free(list.steps);
-    return status;
+    return status ? status : remove_temporaries(run);
 }
 
 qn_status qn_checkpoint_save(const char *run, const qn_model *model, const qn_train_state *state,
@@ -252,8 +303,7 @@ done:
     return status;
 }
 
-/* ---- finding ------------------------------------------------------------------------------------
- */
+/* ---- finding ----------------------------------------------------------------------------- */
 
 static qn_status load_json(const char *dir, const char *name, json_t **out) {
     char *path = qn_path("%s/%s", dir, name);
@@ -280,13 +330,22 @@ static qn_status verify_file(const char *dir, const char *name, const char *expe
     return status;
 }
 
+static qn_status verify_state(const char *dir, const json_t *state) {
+    char digits[17];
+    QN_TRY(state_checksum(state, digits));
+    const char *expected = json_string_value(json_object_get(state, "checksum"));
+    if (expected && !strcmp(digits, expected)) return QN_OK;
+    return qn_error(QN_CODE_INVALID, "%s/state.json: checksum %s, expected %s: it is damaged", dir,
+                    digits, expected ? expected : "one that it states");
+}
+
 static qn_status verify(const char *dir) {
     static const char *const required[] = {"config.json", "model.safetensors",
                                            "optimizer.safetensors"};
     json_t *state;
     QN_TRY(load_json(dir, "state.json", &state));
     const json_t *files = json_object_get(state, "files");
-    qn_status status = QN_OK;
+    qn_status status = verify_state(dir, state);
     for (size_t i = 0; i < sizeof required / sizeof *required && !status; i++) {
         if (!json_is_string(json_object_get(files, required[i]))) {
             status =
@@ -339,48 +398,18 @@ qn_status qn_checkpoint_find(const char *run, int64_t step,
     return status;
 }
 
-/* Removes "tmp-…" folders: saves that were cut off. */
-static qn_status remove_temporaries(const char *run) {
-    char *path = qn_path("%s/checkpoints", run);
-    if (!path) return no_memory(run);
-    DIR *dir = opendir(path);
-    qn_status status = QN_OK;
-    for (struct dirent *entry; dir && !status && (entry = readdir(dir));) {
-        if (strncmp(entry->d_name, "tmp-", 4)) continue;
-        char *left = qn_path("%s/%s", path, entry->d_name);
-        status = left ? qn_dir_remove(left) : no_memory(run);
-        free(left);
-    }
-    if (dir) closedir(dir);
-    free(path);
-    return status;
-}
-
-static qn_status set_aside(const char *run, int64_t step) {
-    char *from = qn_path("%s/checkpoints/step-%lld", run, (long long)step);
-    char *to = qn_path("%s/checkpoints/step-%lld.damaged", run, (long long)step);
-    qn_status status = from && to ? qn_dir_remove(to) : no_memory(run);
-    if (!status && rename(from, to)) {
-        status = qn_error(QN_CODE_IO, "%s: cannot rename it to %s: %s", from, to, strerror(errno));
-    }
-    free(from);
-    free(to);
-    return status;
-}
-
 qn_status qn_checkpoint_clean(const char *run, int64_t step) {
     QN_TRY(remove_temporaries(run));
     step_list list;
     qn_status status = list_steps(run, &list);
     for (int i = 0; i < list.count && !status && list.steps[i] > step; i++) {
-        status = set_aside(run, list.steps[i]);
+        status = rename_step(run, list.steps[i], "", ".damaged");
     }
     free(list.steps);
     return status;
 }
 
-/* ---- loading
- * ---------------------------------------------------------------------------------------- */
+/* ---- loading ------------------------------------------------------------------------------ */
 
 qn_status qn_checkpoint_state(const char *path, qn_train_state *out) {
     json_t *root;

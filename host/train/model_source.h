@@ -4,13 +4,11 @@
 
 #include "quern/config.h"
 
-typedef struct qn_model_source {
-    qn_config config;
-    char *weights_dir; /* malloc'ed; NULL: start from initial values */
-} qn_model_source;
+/* The config of a folder with config.json and weights, of a config.json, or of a preset, which
+ * takes over vocab_size unless that is 0. */
+qn_status qn_model_source_config(const char *name, int64_t vocab_size, qn_config *out);
 
-/* A folder with config.json and weights, a config.json, or a preset, which takes over
- * vocab_size unless that is 0. */
-qn_status qn_model_source_open(const char *name, int64_t vocab_size, qn_model_source *out);
+/* Whether the name is a folder, whose weights training starts from. */
+bool qn_model_source_is_folder(const char *name);
 
 #endif

@@ -220,18 +220,22 @@ static json_t *json_of_option(const qn_train_options *options, const qn_option *
 qn_status qn_options_save(const qn_train_options *options, const qn_device_info *device,
                           const char *path) {
     json_t *root = json_object();
+    int failed = 0;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        json_object_set_new(root, table[i].name, json_of_option(options, &table[i]));
+        failed |= json_object_set_new(root, table[i].name, json_of_option(options, &table[i]));
     }
-    json_object_set_new(root, "environment",
-                        json_pack("{s:s, s:s, s:s, s:i}", "version", QN_VERSION, "device",
-                                  device->name, "arch", device->arch, "threads",
-                                  device->n_threads));
-    char *text = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+    failed |= json_object_set_new(root, "environment",
+                                  json_pack("{s:s, s:s, s:s, s:i}", "version", QN_VERSION, "device",
+                                            device->name, "arch", device->arch, "threads",
+                                            device->n_threads));
+    char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     json_decref(root);
-    if (!text)
-        return qn_error(QN_CODE_MEMORY, "%s: no memory for its text, or a value that is not UTF-8",
+    if (!text) {
+        return qn_error(QN_CODE_USAGE,
+                        "%s: an option's value is not UTF-8, which JSON needs (or memory ran out); "
+                        "choose another name for the folder",
                         path);
+    }
     qn_status status = qn_file_write(path, text, strlen(text));
     free(text);
     return status;

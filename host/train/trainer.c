@@ -117,10 +117,12 @@ static qn_status write_folder(const session *s) {
 /* ---- opening ------------------------------------------------------------------------------ */
 
 static qn_status open_loaders(session *s, int64_t vocab_size) {
+    /* A boundary beyond the vocabulary is another tokenizer's: the text has none. */
+    const int64_t boundary = s->dataset.boundary_id;
     const qn_loader_options train = {.seq_len = s->options.seq_len,
                                      .seed = (uint64_t)s->options.seed,
                                      .shuffle = 1,
-                                     .boundary_id = s->dataset.boundary_id,
+                                     .boundary_id = boundary < vocab_size ? boundary : -1,
                                      .vocab_size = vocab_size};
     qn_loader_options val = train;
     val.shuffle = 0;
@@ -129,26 +131,25 @@ static qn_status open_loaders(session *s, int64_t vocab_size) {
 }
 
 /* The config that the run began with, if it did, else what --model names. */
-static qn_status open_config(const session *s, bool resume, qn_model_source *source) {
+static qn_status open_config(const session *s, bool resume, qn_config *config) {
     char *saved = run_path(s, "config.json");
     if (!saved) return no_memory("a path");
     const bool begun = resume && qn_path_exists(saved);
     qn_status status =
-        qn_model_source_open(begun ? saved : s->options.model, s->dataset.vocab_size, source);
+        qn_model_source_config(begun ? saved : s->options.model, s->dataset.vocab_size, config);
     free(saved);
     if (status || begun) return status;
-    qn_config *config = &source->config;
     if (config->vocab_size < s->dataset.vocab_size) {
-        status = qn_error(QN_CODE_USAGE,
-                          "model %s has a vocabulary of %lld, and the data in %s one of %lld; "
-                          "prepare the data with at most that --vocab-size",
-                          s->options.model, (long long)config->vocab_size, s->options.data,
-                          (long long)s->dataset.vocab_size);
+        return qn_error(QN_CODE_USAGE,
+                        "model %s has a vocabulary of %lld, and the data in %s one of %lld; "
+                        "prepare the data with at most that --vocab-size",
+                        s->options.model, (long long)config->vocab_size, s->options.data,
+                        (long long)s->dataset.vocab_size);
     }
     if (config->arch == QN_ARCH_LLAMA && config->max_seq_len < s->options.seq_len) {
         config->max_seq_len = s->options.seq_len;
     }
-    return status;
+    return QN_OK;
 }
 
 static qn_status open_model(session *s, const qn_config *config) {
@@ -167,8 +168,8 @@ static qn_status open_model(session *s, const qn_config *config) {
     return s->host ? QN_OK : no_memory("a batch");
 }
 
-/* Parameters and position: of the last whole checkpoint, of a given folder, or initial. */
-static qn_status open_state(session *s, bool resume, const char *weights_dir) {
+/* Parameters and position: of the last whole checkpoint, of --model's folder, or initial. */
+static qn_status open_state(session *s, bool resume) {
     char *checkpoint = NULL;
     if (resume) {
         QN_TRY(qn_checkpoint_find(s->options.run, -1, note_from_below, s, &checkpoint));
@@ -176,8 +177,9 @@ static qn_status open_state(session *s, bool resume, const char *weights_dir) {
     if (!checkpoint) {
         if (resume) note(s, "no checkpoint yet: starting from the beginning");
         QN_TRY(qn_checkpoint_clean(s->options.run, 0));
-        return weights_dir ? qn_model_load(s->model, weights_dir)
-                           : qn_model_init(s->model, (uint64_t)s->options.seed);
+        return qn_model_source_is_folder(s->options.model)
+                   ? qn_model_load(s->model, s->options.model)
+                   : qn_model_init(s->model, (uint64_t)s->options.seed);
     }
     qn_status status = qn_checkpoint_state(checkpoint, &s->state);
     if (!status) status = qn_checkpoint_load(checkpoint, s->model);
@@ -206,16 +208,15 @@ static qn_status open_session(session *s, bool resume) {
     QN_TRY(qn_comm_open(&s->comm));
     QN_TRY(qn_backend_open(s->options.backend, (int)s->options.threads, &s->backend));
     QN_TRY(qn_dataset_open(s->options.data, &s->dataset));
-    qn_model_source source;
-    QN_TRY(open_config(s, resume, &source));
-    qn_status status = open_loaders(s, source.config.vocab_size);
-    if (!status) status = open_model(s, &source.config);
-    if (!status) status = write_folder(s);
-    if (!status) status = open_state(s, resume, source.weights_dir);
-    if (!status) status = open_log(s);
-    free(source.weights_dir);
+    qn_config config;
+    QN_TRY(open_config(s, resume, &config));
+    QN_TRY(open_loaders(s, config.vocab_size));
+    QN_TRY(open_model(s, &config));
+    QN_TRY(open_state(s, resume));
+    QN_TRY(write_folder(s));
+    QN_TRY(open_log(s));
     s->begun = qn_clock() - s->state.seconds;
-    return status;
+    return QN_OK;
 }
 
 static void close_session(session *s) {
@@ -270,17 +271,17 @@ static qn_status read_norm(session *s, double *norm) {
     return QN_OK;
 }
 
-static qn_status check_finite(const session *s, int64_t step, double loss, double norm) {
-    if (isfinite(loss) && isfinite(norm)) return QN_OK;
+/* `name` and `value`: the number that is not finite. */
+static qn_status not_finite(const session *s, int64_t step, const char *name, double value) {
     char saved[64] = "nothing was saved yet";
     if (s->saved_step) {
         snprintf(saved, sizeof saved, "the checkpoint of step %lld stays",
                  (long long)s->saved_step);
     }
     return qn_error(QN_CODE_NUMERIC,
-                    "step %lld: the loss is %g and the gradient's norm %g, expected finite "
-                    "numbers; a lower --lr, a longer --warmup or a smaller --clip may help (%s)",
-                    (long long)step, loss, norm, saved);
+                    "step %lld: the %s is %g, expected a finite number; a lower --lr, a longer "
+                    "--warmup or a smaller --clip may help (%s)",
+                    (long long)step, name, value, saved);
 }
 
 static qn_status train_step(session *s, qn_step_report *report) {
@@ -303,7 +304,8 @@ static qn_status train_step(session *s, qn_step_report *report) {
     QN_TRY(qn_model_loss_sum(s->model, G, &loss_sum));
     QN_TRY(read_norm(s, &norm));
     const double loss = loss_sum / (double)step_tokens(s);
-    QN_TRY(check_finite(s, step, loss, norm));
+    if (!isfinite(loss)) return not_finite(s, step, "loss", loss);
+    if (!isfinite(norm)) return not_finite(s, step, "gradient's norm", norm);
 
     s->state.step = step;
     s->state.tokens += step_tokens(s);
@@ -324,8 +326,7 @@ static qn_status train_step(session *s, qn_step_report *report) {
     return QN_OK;
 }
 
-/* ---- what happens between steps
- * ------------------------------------------------------------------ */
+/* ---- what happens between steps ---------------------------------------------------------- */
 
 static qn_status log_step(session *s, const qn_step_report *r) {
     char line[512];
@@ -340,6 +341,9 @@ static qn_status log_step(session *s, const qn_step_report *r) {
 static qn_status evaluate(session *s, qn_step_report *r) {
     qn_eval_result result;
     QN_TRY(qn_evaluate(s->model, &s->dataset, s->val_loader, s->options.eval_tokens, &result));
+    if (!isfinite(result.loss)) {
+        return not_finite(s, r->step, "held-out loss after its update", result.loss);
+    }
     r->evaluated = true;
     r->val_loss = result.loss;
     r->bits_per_byte = result.bits_per_byte;
@@ -352,11 +356,14 @@ static qn_status evaluate(session *s, qn_step_report *r) {
 
 static qn_status save(session *s) {
     s->state.seconds = qn_clock() - s->begun;
-    QN_TRY(qn_run_log_sync(&s->log));
-    QN_TRY(qn_checkpoint_save(s->options.run, s->model, &s->state, s->options.data,
-                              s->options.keep_last, s->options.keep_every));
-    s->saved_step = s->state.step;
-    return QN_OK;
+    qn_status status = qn_run_log_sync(&s->log);
+    if (!status) {
+        status = qn_checkpoint_save(s->options.run, s->model, &s->state, s->options.data,
+                                    s->options.keep_last, s->options.keep_every);
+    }
+    if (!status) s->saved_step = s->state.step;
+    return qn_context(status, "step %lld could not be saved; --resume goes on from step %lld",
+                      (long long)s->state.step, (long long)s->saved_step);
 }
 
 static bool due(int64_t step, int64_t every) { return every && step % every == 0; }

@@ -89,6 +89,15 @@ static qn_status check_shapes(const qn_attention_args *a) {
     return check_options(a);
 }
 
+/* A thread wants work for some 20 microseconds. */
+static int useful_threads(const qn_attention_args *a, int n_threads) {
+    const double per_thread = 1 << 19;
+    double work = 1; /* multiply-adds of a product */
+    for (int axis = 0; axis < 4; axis++) work *= (double)a->q.shape[axis];
+    work *= (double)a->k.shape[1];
+    return work < per_thread * n_threads ? 1 + (int)(work / per_thread) : n_threads;
+}
+
 static void make_problem(const qn_attention_args *a, int n_threads, qn_attn_problem *p) {
     *p = (qn_attn_problem){
         .args = a,
@@ -103,7 +112,7 @@ static void make_problem(const qn_attention_args *a, int n_threads, qn_attn_prob
                  .window = a->window,
                  .doc_start = a->doc_start.data,
                  .doc_stride = a->doc_start.stride[0]},
-        .n_threads = n_threads,
+        .n_threads = useful_threads(a, n_threads),
     };
 }
 

@@ -286,7 +286,7 @@ void qn_attn_fused_forward(const qn_attn_problem *p) {
     {
         forward_unit u = {.problem = p};
         u.tiles = (void *)(tiles + (size_t)omp_get_thread_num() * bytes);
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
         for (int64_t unit = 0; unit < units; unit++) {
             u.first_row = (tiles_of(p) - 1 - unit / heads) * TILE_QUERIES;
             u.n_rows = qn_min_i64(TILE_QUERIES, p->mask.n_queries - u.first_row);

@@ -15,13 +15,12 @@
 
 /* ---- the plan --------------------------------------------------------------- */
 
-/* Where the parts of the workspace begin, in floats. */
 typedef struct backward_plan {
     bool whole_heads;
     int threads;
     int64_t query_tiles, key_tiles;
     int64_t gathered_keys; /* rows of dk and dv that a thread gathers */
-    size_t delta, per_thread, total;
+    size_t per_thread;     /* floats of the workspace */
 } backward_plan;
 
 /* A tile of queries, packed both ways, and its gradient. */
@@ -53,21 +52,19 @@ static backward_plan make_plan(const qn_attn_problem *p) {
     int64_t units = plan.whole_heads ? heads : heads * p->group * plan.key_tiles;
     plan.threads = (int)qn_min_i64(p->n_threads, units);
     plan.gathered_keys = plan.whole_heads ? plan.key_tiles * TILE_KEYS : TILE_KEYS;
-    plan.delta = qn_size_mul((size_t)(p->batch * p->n_heads), (size_t)p->mask.n_queries);
     plan.per_thread = thread_floats(p, plan.gathered_keys);
-    plan.total = qn_size_add(qn_size_mul(plan.per_thread, (size_t)plan.threads), plan.delta);
     return plan;
 }
 
 size_t qn_attn_fused_backward_workspace(const qn_attn_problem *p) {
-    return qn_size_mul(make_plan(p).total, sizeof(float));
+    backward_plan plan = make_plan(p);
+    return qn_size_mul(qn_size_mul(plan.per_thread, (size_t)plan.threads), sizeof(float));
 }
 
 /* What a thread works on. */
 typedef struct backward_thread {
     const qn_attn_problem *problem;
-    const float *delta; /* (B,Hq,Tq) */
-    int64_t dim;        /* padded */
+    int64_t dim; /* padded */
     query_tile *queries;
     float *q_panels, *dout_panels, *dq_panels; /* (TILE_PANELS, D, PANEL) */
     float *q, *dout;                           /* (TILE_QUERIES, dim) */
@@ -77,11 +74,9 @@ typedef struct backward_thread {
 } backward_thread;
 
 static backward_thread thread_of(const qn_attn_problem *p, const backward_plan *plan, int index) {
-    float *base = p->args->workspace;
-    float *at = base + (size_t)index * plan->per_thread;
+    float *at = (float *)p->args->workspace + (size_t)index * plan->per_thread;
     backward_thread t = {.problem = p, .dim = padded_dim(p->head_dim), .queries = (void *)at};
     int64_t query_floats = TILE_QUERIES * t.dim, key_floats = TILE_KEYS * t.dim;
-    t.delta = base + (size_t)plan->threads * plan->per_thread;
     t.q_panels = at + QUERY_TILE_FLOATS;
     t.dout_panels = t.q_panels + query_floats;
     t.dq_panels = t.dout_panels + query_floats;
@@ -96,7 +91,7 @@ static backward_thread thread_of(const qn_attn_problem *p, const backward_plan *
     return t;
 }
 
-/* ---- delta = rowsum(dout ∘ o) -------------------------------------------------- */
+/* ---- tiles in and out ------------------------------------------------------------ */
 
 static float dot(const float *x, const float *y, int64_t n) {
     float sum = 0;
@@ -105,32 +100,20 @@ static float dot(const float *x, const float *y, int64_t n) {
     return sum;
 }
 
-static void make_delta(const qn_attn_problem *p, float *delta, int threads) {
-    int64_t heads = p->batch * p->n_heads, n_queries = p->mask.n_queries;
-#pragma omp parallel for num_threads(threads) schedule(static)
-    for (int64_t head = 0; head < heads; head++) {
-        int64_t b = head / p->n_heads, h = head % p->n_heads;
-        for (int64_t i = 0; i < n_queries; i++)
-            delta[head * n_queries + i] = dot(qn_attn_row(&p->args->dout, b, i, h),
-                                              qn_attn_row(&p->args->o, b, i, h), p->head_dim);
-    }
-}
-
-/* ---- tiles in and out ------------------------------------------------------------ */
-
-/* lse and delta of the rows. Where P is to be 0, that is in rows that see nothing and in
- * lanes past the last row, lse is +inf. */
+/* lse and delta = rowsum(dout ∘ o) of the rows. Where P is to be 0, that is in rows that see
+ * nothing and in lanes past the last row, lse is +inf. */
 static void load_row_scalars(backward_thread *t, int64_t b, int64_t h) {
     const qn_attn_problem *p = t->problem;
     query_tile *queries = t->queries;
-    const float *delta = t->delta + (b * p->n_heads + h) * p->mask.n_queries + queries->first_row;
     for (int64_t i = 0; i < TILE_QUERIES; i++) {
         queries->lse[i] = INFINITY;
         queries->delta[i] = 0;
         if (i >= queries->n_rows) continue;
-        float lse = *qn_attn_lse(&p->args->lse, b, h, queries->first_row + i);
+        int64_t row = queries->first_row + i;
+        float lse = *qn_attn_lse(&p->args->lse, b, h, row);
         if (lse != -INFINITY) queries->lse[i] = (float)(lse * LOG2_E);
-        queries->delta[i] = delta[i];
+        queries->delta[i] = dot(qn_attn_row(&p->args->dout, b, row, h),
+                                qn_attn_row(&p->args->o, b, row, h), p->head_dim);
     }
 }
 
@@ -331,7 +314,7 @@ static void run_whole_heads(const qn_attn_problem *p, const backward_plan *plan)
 #pragma omp parallel num_threads(plan->threads)
     {
         backward_thread t = thread_of(p, plan, omp_get_thread_num());
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
         for (int64_t unit = 0; unit < p->batch * p->n_kv_heads; unit++)
             run_key_head(&t, plan, unit / p->n_kv_heads, unit % p->n_kv_heads);
     }
@@ -364,7 +347,7 @@ static void run_two_sweeps(const qn_attn_problem *p, const backward_plan *plan) 
             int64_t head = unit % kv_heads;
             run_key_tile(&t, plan, head / p->n_kv_heads, head % p->n_kv_heads, unit / kv_heads);
         }
-#pragma omp for schedule(dynamic)
+#pragma omp for schedule(dynamic) nowait
         for (int64_t unit = 0; unit < heads * plan->query_tiles; unit++) {
             int64_t b = unit % heads / p->n_heads, h = unit % p->n_heads;
             load_queries(&t, b, h, plan->query_tiles - 1 - unit / heads);
@@ -375,8 +358,6 @@ static void run_two_sweeps(const qn_attn_problem *p, const backward_plan *plan) 
 
 void qn_attn_fused_backward(const qn_attn_problem *p) {
     backward_plan plan = make_plan(p);
-    make_delta(p, (float *)p->args->workspace + (size_t)plan.threads * plan.per_thread,
-               plan.threads);
     if (plan.whole_heads)
         run_whole_heads(p, &plan);
     else

@@ -17,7 +17,7 @@ enum {
     PANEL_VECTORS = 3,
     PANEL = PANEL_VECTORS * LANES,
     TILE_QUERIES = 96,
-    TILE_KEYS = 128,
+    TILE_KEYS = 64,
     TILE_PANELS = TILE_QUERIES / PANEL,
 };
 _Static_assert(TILE_QUERIES % PANEL == 0, "a tile is whole panels");

@@ -52,6 +52,16 @@ qn_status qn_check_extent(const char *op, const char *name, const qn_tensor *t) 
     return QN_OK;
 }
 
+qn_status qn_check_shape(const char *op, const char *name, const qn_tensor *t, int rank,
+                         const int64_t *shape) {
+    bool fits = t->rank == rank;
+    for (int i = 0; fits && i < rank; i++) fits = shape[i] == QN_ANY || shape[i] == t->shape[i];
+    if (!fits)
+        return qn_error(QN_CODE_INVALID, "%s: %s is %s, expected %s", op, name,
+                        show_shape(t->rank, t->shape).text, show_shape(rank, shape).text);
+    return QN_OK;
+}
+
 qn_status qn_check_tensor(const char *op, const char *name, const qn_tensor *t, qn_dtype dtype,
                           int rank, const int64_t *shape) {
     if (t->rank == 0 && !t->data)
@@ -60,11 +70,7 @@ qn_status qn_check_tensor(const char *op, const char *name, const qn_tensor *t, 
     if (t->dtype != dtype)
         return qn_error(QN_CODE_INVALID, "%s: %s is %s, expected %s", op, name,
                         qn_show_dtype(t->dtype), qn_show_dtype(dtype));
-    bool fits = t->rank == rank;
-    for (int i = 0; fits && i < rank; i++) fits = shape[i] == QN_ANY || shape[i] == t->shape[i];
-    if (!fits)
-        return qn_error(QN_CODE_INVALID, "%s: %s is %s, expected %s", op, name,
-                        show_shape(t->rank, t->shape).text, show_shape(rank, shape).text);
+    QN_TRY(qn_check_shape(op, name, t, rank, shape));
     QN_TRY(qn_check_extent(op, name, t));
     if (rank > 0 && t->shape[rank - 1] > 1 && t->stride[rank - 1] != 1)
         return qn_error(QN_CODE_INVALID, "%s: %s has stride %lld along its last axis, expected 1",

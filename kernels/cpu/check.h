@@ -28,6 +28,9 @@ qn_status qn_check_3d(const char *op, const char *name, const qn_tensor *tensor,
 qn_status qn_check_matrix(const char *op, const char *name, const qn_tensor *tensor, int64_t rows,
                           int64_t cols);
 
+qn_status qn_check_shape(const char *op, const char *name, const qn_tensor *tensor, int rank,
+                         const int64_t *shape);
+
 /* Lengths are not negative, bytes do not overflow, data is there unless empty. */
 qn_status qn_check_extent(const char *op, const char *name, const qn_tensor *tensor);
 

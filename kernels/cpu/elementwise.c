@@ -83,10 +83,7 @@ static qn_status check_cast(const qn_tensor *dst, const qn_tensor *src) {
                         qn_show_dtype(src->dtype), qn_show_dtype(dst->dtype));
     QN_TRY(qn_check_extent("cast", "src", src));
     QN_TRY(qn_check_extent("cast", "dst", dst));
-    bool same = dst->rank == src->rank;
-    for (int i = 0; same && i < src->rank; i++) same = dst->shape[i] == src->shape[i];
-    if (!same) return qn_error(QN_CODE_INVALID, "cast: dst and src differ in shape");
-    return QN_OK;
+    return qn_check_shape("cast", "dst", dst, src->rank, src->shape);
 }
 
 /* The view as rank 4, with axes of length 1 in front. */

@@ -84,17 +84,20 @@ static qn_status check_gemm(qn_backend *backend, const qn_gemm_args *args) {
 
 /* ---- the product --------------------------------------------------------------- */
 
-/* One row of C: a matrix times a vector. The old C is zeroed here when beta is 0,
- * because not every BLAS leaves it unread. */
-static void run_gemv(const product *p) {
-    float beta = p->beta;
+/* Few rows of C are a matrix times a vector each: BLAS would rather copy B first. The old
+ * C is zeroed here when beta is 0, because not every BLAS leaves it unread. */
+enum { GEMV_ROWS = 4 };
+
+static void run_gemv(const product *p, int64_t row) {
+    const float *a = p->a + row * (p->transpose_a ? 1 : p->a_stride);
+    float *c = p->c + row * p->c_stride, beta = p->beta;
     if (beta == 0) {
-        memset(p->c, 0, (size_t)p->n * sizeof *p->c);
+        memset(c, 0, (size_t)p->n * sizeof *c);
         beta = 1;
     }
     int64_t rows = p->transpose_b ? p->n : p->k, cols = p->transpose_b ? p->k : p->n;
     cblas_sgemv(CblasRowMajor, p->transpose_b ? CblasNoTrans : CblasTrans, (int)rows, (int)cols, 1,
-                p->b, (int)p->b_stride, p->a, p->transpose_a ? (int)p->a_stride : 1, beta, p->c, 1);
+                p->b, (int)p->b_stride, a, p->transpose_a ? (int)p->a_stride : 1, beta, c, 1);
 }
 
 static void scale_rows(const product *p) {
@@ -114,8 +117,8 @@ static void run_sgemm(int n_threads, const product *p) {
     }
     int before = omp_get_max_threads();
     omp_set_num_threads(n_threads);
-    if (p->m == 1)
-        run_gemv(p);
+    if (p->m <= GEMV_ROWS)
+        for (int64_t i = 0; i < p->m; i++) run_gemv(p, i);
     else
         cblas_sgemm(CblasRowMajor, p->transpose_a ? CblasTrans : CblasNoTrans,
                     p->transpose_b ? CblasTrans : CblasNoTrans, (int)p->m, (int)p->n, (int)p->k, 1,

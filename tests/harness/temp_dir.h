@@ -30,6 +30,7 @@ class TempDir {
 
     /* Writes a file in the folder; its path. */
     std::string write(const std::string &name, const std::string &bytes) const {
+        std::filesystem::remove(*this / name); /* truncating makes ext4 flush */
         std::ofstream(*this / name, std::ios::binary) << bytes;
         return *this / name;
     }

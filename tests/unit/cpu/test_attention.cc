@@ -70,10 +70,10 @@ TEST_P(Attention, EveryHeadDim) {
 
 // One query and key up to several tiles and a rest, full and causal.
 TEST_P(Attention, RaggedLengths) {
-    for (int64_t length : {1, 2, 7, 23, 24, 25, 63, 64, 65, 95, 96, 97, 127, 193, 260}) {
+    for (int64_t length : {1, 2, 7, 23, 25, 63, 65, 96, 97, 193, 260}) {
         for (bool causal : {false, true}) {
             SCOPED_TRACE(testing::Message() << length << (causal ? " causal" : " full"));
-            AttentionShape shape = make_shape(1, length, length, 2, 2, 16);
+            AttentionShape shape = make_shape(1, length, length, 1, 1, 16);
             shape.causal = causal;
             check_attention(make(shape));
         }
@@ -99,7 +99,7 @@ TEST_P(Attention, EveryCombinationOfMasks) {
     for (Layout layout : {Layout::kDense, Layout::kQkvSlices, Layout::kPadded}) {
         for (int mask = 0; mask < 8; mask++) {
             SCOPED_TRACE(testing::Message() << "layout " << (int)layout << " mask " << mask);
-            AttentionShape shape = make_shape(2, 203, 203, 3, 1, 16);
+            AttentionShape shape = make_shape(2, 203, 203, 2, 1, 8);
             shape.causal = mask & 1;
             shape.window = mask & 2 ? 37 : 0;
             if (mask & 4) shape.doc_start = documents(2, {1, 62, 0, 70, 1, 1, 0, 68});
@@ -250,14 +250,14 @@ TEST_P(Attention, NanReachesOnlyTheRowsThatSeeIt) {
 // ---- equal bits --------------------------------------------------------------------------
 
 TEST_P(Attention, RepeatsGiveTheSameBits) {
-    AttentionCase c = make(make_shape(2, 110, 110, 2, 1, 8));
+    AttentionCase c = make(make_shape(2, 150, 150, 4, 2, 16));
     c.shape.causal = true;
     auto in = random_inputs(c);
     Backend backend(2);
     AttentionCall once(c, in), again(c, in);
     auto first = once.run(backend);
     again.run(backend);
-    int repeats = GetParam() == QN_ATTN_FUSED ? 1000 : 50;
+    int repeats = GetParam() == QN_ATTN_FUSED ? 200 : 20;
     for (int repeat = 0; repeat < repeats; repeat++) {
         backend.forward(again.args);
         backend.backward(again.args);

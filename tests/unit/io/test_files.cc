@@ -182,10 +182,11 @@ TEST(Folders, RemoveRefusesFilesAndLinks) {
     TempDir dir;
     dir.write("file", "x");
     ASSERT_OK(qn_dir_create((dir / "a").c_str()));
+    dir.write("a/keep", "x");
     fs::create_directory_symlink(dir / "a", dir / "link");
     EXPECT_ERROR(qn_dir_remove((dir / "file").c_str()), QN_CODE_IO, dir / "file");
     EXPECT_ERROR(qn_dir_remove((dir / "link").c_str()), QN_CODE_IO, dir / "link");
-    EXPECT_TRUE(fs::exists(dir / "file") && fs::exists(dir / "a"));
+    EXPECT_TRUE(fs::exists(dir / "file") && fs::exists(dir / "a/keep"));
 }
 
 TEST(Folders, Publishes) {

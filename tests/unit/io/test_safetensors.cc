@@ -370,7 +370,7 @@ TEST_F(HostileSafetensors, FlippedBytesNeverCrash) {
     uint64_t length;
     memcpy(&length, good.data(), sizeof length);
     std::mt19937 random(1);
-    for (int round = 0; round < 8000; round++) {
+    for (int round = 0; round < 1500; round++) {
         std::string bad = good;
         for (unsigned flips = 1 + random() % 3; flips; flips--) {
             bad[random() % (8 + length)] ^= (char)(1 << random() % 8);
@@ -387,7 +387,7 @@ TEST_F(HostileSafetensors, ReplacedNumbersNeverCrash) {
     std::mt19937 random(2);
     std::string header = good.substr(8, good.find_last_of('}') - 7);
     const std::string data = good.substr(good.size() - 66);
-    for (int round = 0; round < 4000; round++) {
+    for (int round = 0; round < 1000; round++) {
         std::string bad = header;
         for (int i = 0; i < 2; i++) {
             size_t at = bad.find_first_of("0123456789", random() % bad.size());

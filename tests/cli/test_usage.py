@@ -1,0 +1,180 @@
+"""What a user asks for wrongly: exit code 2, an error that says what is right, no run folder."""
+
+import json
+
+from program import ProgramTest, main, write_json
+
+COMMANDS = ["prepare", "train", "eval", "generate", "plan", "info", "bench",
+            "bench attention", "bench step"]
+WITHOUT_OPTIONS = ["info", "bench"]
+
+
+class Help(ProgramTest):
+    def test_every_command_has_help_with_defaults_and_examples(self):
+        for command in COMMANDS:
+            with self.subTest(command):
+                text = self.succeed(*command.split(), "--help").stdout
+                self.assertIn("Examples:", text)
+                if command not in WITHOUT_OPTIONS:
+                    self.assertIn("default", text)
+
+    def test_help_of_training_lists_every_default(self):
+        text = " ".join(self.succeed("train", "--help").stdout.split())
+        for default in ["(default 2000)", "(default 0.006)", "(default cosine)", "(default fp32)",
+                        "(default 1e-08)", "(default on)", "(default auto)"]:
+            self.assertIn(default, text)
+
+    def test_no_command(self):
+        self.refuse(2, ["Usage: quern COMMAND", "train", "generate"])
+
+    def test_unknown_command(self):
+        self.refuse(2, ['"trian" is not a command', "train"], "trian")
+
+    def test_general_help_and_version(self):
+        self.assertIn("Commands:", self.succeed("--help").stdout)
+        self.assertRegex(self.succeed("--version").stdout, r"^quern \d+\.\d+\.\d+$")
+
+    def test_unknown_benchmark(self):
+        self.refuse(2, ["attention or step"], "bench", "nothing")
+
+
+class Flags(ProgramTest):
+    def test_unknown_flag(self):
+        self.refuse_train(2, ["unrecognized option", "--stepps"], "--stepps", 3)
+
+    def test_stray_argument(self):
+        self.refuse_train(2, ["Too many arguments"], "stray")
+
+    def test_values_out_of_range(self):
+        for flag, value, expected in [
+            ("--steps", "0", "a whole number from 1 to"),
+            ("--steps", "1.5", "a whole number"),
+            ("--steps", "ten", "a whole number"),
+            ("--steps", "99999999999999999999", "a whole number"),
+            ("--batch-size", "-1", "from 1 to"),
+            ("--seq-len", "0", "from 1 to"),
+            ("--lr", "fast", "a number from 0 to 1000"),
+            ("--lr", "nan", "a number from 0 to 1000"),
+            ("--lr", "", "a number from 0 to 1000"),
+            ("--beta1", "1", "from 0 to 0.999999"),
+            ("--decay", "1.1", "from 0 to 1"),
+            ("--schedule", "linear", "one of cosine, wsd, constant"),
+            ("--precision", "fp16", "one of fp32, bf16"),
+            ("--attention", "flash", "one of auto, naive, fused"),
+            ("--recompute", "all", "one of none, norms, block"),
+            ("--documents", "maybe", "one of off, on"),
+            ("--backend", "gpu", "cpu"),
+            ("--threads", "100000", "from 0 to 4096"),
+            ("--data", "x" * 2000, "at most 1023"),
+        ]:
+            with self.subTest(flag=flag, value=value[:20]):
+                shown = [value] if len(value) < 30 else []
+                self.refuse_train(2, [*shown, expected], flag, value)
+
+    def test_required_flags(self):
+        self.refuse(2, ["--run DIR is missing"], "train", "--data", self.data)
+        self.refuse(2, ["--data DIR is missing"], "train", "--run", self.run_dir)
+        self.refuse(2, ["--run DIR is missing"], "train", "--resume")
+        self.refuse(2, ["--data DIR is missing"], "eval", "--model", self.dir)
+        self.refuse(2, ["--run DIR or --model DIR"], "generate")
+        self.refuse(2, ["--run DIR or --model DIR"],
+                    "generate", "--run", self.dir, "--model", self.dir)
+
+    def test_impossible_batches(self):
+        self.refuse(2, ["2^63 bytes", "smaller"],
+                    "plan", "--batch-size", 2**30, "--seq-len", 2**30)
+
+    def test_values_of_other_commands(self):
+        self.refuse(2, ["--top-p", "1.5"], "generate", "--run", self.dir, "--top-p", "1.5")
+        self.refuse(2, ["--max-tokens"],
+                    "generate", "--run", self.dir, "--max-tokens", 2**62)
+        self.refuse(2, ["--split", "val or train"], "eval", "--split", "test")
+        self.refuse(2, ["--precision", "fp32 or bf16"], "eval", "--precision", "fp8")
+        self.refuse(2, ["1023"], "eval", "--model", self.dir, "--data", "x" * 2000)
+        self.refuse(2, ["--memory"], "plan", "--memory", "much")
+
+
+class Models(ProgramTest):
+    def test_unknown_preset_lists_them(self):
+        self.refuse_train(2, ["gpt5", "presets are: default", "gpt2-124m"], model="gpt5")
+        self.refuse(2, ["gpt5", "presets are: default"], "plan", "--model", "gpt5")
+        self.refuse(2, ["gpt5", "presets are: default"], "info", "gpt5")
+
+    def test_missing_path(self):
+        self.refuse_train(2, ["no/config.json", "No such file", "a preset"],
+                          model="no/config.json")
+
+    def test_sequences_beyond_learned_positions(self):
+        gpt2 = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": 256,
+                "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 16}
+        path = write_json(self.dir / "gpt2.json", gpt2)
+        self.refuse_train(2, ["32", "16 learned positions"], model=path)
+
+
+class OptionFiles(ProgramTest):
+    def refuse_file(self, code, parts, text):
+        path = self.dir / "options.json"
+        path.write_text(text)
+        self.refuse_train(code, [path, *parts], "--config", path)
+
+    def test_wrong_files(self):
+        self.refuse_file(2, ['"stepps"', "--help"], '{"stepps": 3}')
+        self.refuse_file(2, ["steps", "1.5", "whole number"], '{"steps": 1.5}')
+        self.refuse_file(2, ["schedule", "linear", "cosine"], '{"schedule": "linear"}')
+        self.refuse_file(2, ["lr", "neither a number nor a string"], '{"lr": [1]}')
+        self.refuse_file(1, ["line 2, column"], '{"steps": 3,\n "lr": }')
+        self.refuse_file(1, ["object"], "[1]")
+
+    def test_missing_file(self):
+        self.refuse_train(1, ["none.json", "No such file"], "--config", self.dir / "none.json")
+
+    def test_flags_win(self):
+        path = write_json(self.dir / "options.json", {"steps": 3, "lr": 0.001, "documents": False})
+        self.train("--config", path)
+        options = json.loads((self.run_dir / "run.json").read_text())
+        self.assertEqual(options["steps"], 6)
+        self.assertEqual(options["lr"], 0.001)
+        self.assertEqual(options["documents"], "off")
+
+
+class RunFolders(ProgramTest):
+    def test_existing_run(self):
+        self.train()
+        before = {p: p.read_bytes() for p in self.run_dir.rglob("*") if p.is_file()}
+        self.refuse(2, [self.run_dir, "--resume"], *self.train_args())
+        after = {p: p.read_bytes() for p in self.run_dir.rglob("*") if p.is_file()}
+        self.assertEqual(before, after)
+
+    def test_a_folder_with_other_things(self):
+        (self.run_dir / "mine").mkdir(parents=True)
+        self.refuse(2, [self.run_dir, "--resume"], *self.train_args())
+        self.assertEqual([p.name for p in self.run_dir.iterdir()], ["mine"])
+
+    def test_an_empty_folder_is_fine(self):
+        self.run_dir.mkdir()
+        self.train()
+
+    def test_resume_with_other_options(self):
+        self.train()
+        for flag, value, before in [("--lr", "0.5", "0.006"), ("--seed", "2", "1"),
+                                    ("--seq-len", "16", "32")]:
+            self.refuse(2, [flag, value, before, "run.json"],
+                        "train", "--run", self.run_dir, "--resume", flag, value)
+
+    def test_launchers(self):
+        self.refuse(1, ["WORLD_SIZE=2", "without a launcher"], *self.train_args(),
+                    env={**self.environment(), "WORLD_SIZE": "2"})
+        self.assertFalse(self.run_dir.exists())
+
+    def test_folders_that_cannot_be_written(self):
+        (self.dir / "file").write_text("")
+        for run in [self.dir / "file", self.dir / "file" / "run", "/proc/quern-run"]:
+            self.refuse(1, [run, "cannot"], *self.train_args(run=run))
+
+    def test_nothing_to_do(self):
+        self.train()
+        self.assertIn("nothing to do", self.resume().stdout)
+
+
+if __name__ == "__main__":
+    main()

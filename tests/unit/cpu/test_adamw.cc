@@ -1,0 +1,203 @@
+// test_adamw.cc: the optimizer's update against the paper's formula.
+#include "harness/accuracy.h"
+#include "harness/backend.h"
+#include "harness/random.h"
+
+using namespace harness;
+
+namespace {
+
+struct Case {
+    int64_t count = 0;
+    std::vector<qn_adamw_segment> segments;
+    float grad_scale = 1, clip = 0, lr = 1e-3f, beta1 = 0.9f, beta2 = 0.95f, eps = 1e-8f;
+    int64_t step = 1;
+    std::vector<float> param, grad, m, v;
+
+    double sumsq() const { return dot(grad, grad); }
+};
+
+Case make_case(int64_t count, std::vector<qn_adamw_segment> segments, uint32_t seed) {
+    Random random(seed);
+    Case k;
+    k.count = count;
+    k.segments = std::move(segments);
+    k.param = random.normal((size_t)count);
+    k.grad = random.normal((size_t)count, 0.1f);
+    k.m = random.normal((size_t)count, 0.05f);
+    k.v = random.normal((size_t)count, 0.01f);
+    for (float &v : k.v) v = v * v;
+    return k;
+}
+
+template <typename T> struct State { std::vector<T> param, m, v; };
+
+template <typename T> State<T> adamw_reference(const Case &k) {
+    State<T> s{convert<T>(k.param), convert<T>(k.m), convert<T>(k.v)};
+    T scale = (T)k.grad_scale;
+    if (k.clip > 0)
+        scale *=
+            (T)std::min(1.0, k.clip / (std::fabs((double)k.grad_scale) * std::sqrt(k.sumsq())));
+    T b1 = (T)k.beta1, b2 = (T)k.beta2;
+    T correct1 = (T)(1 - std::pow((double)k.beta1, (double)k.step));
+    T correct2 = (T)(1 - std::pow((double)k.beta2, (double)k.step));
+    for (const qn_adamw_segment &segment : k.segments)
+        for (int64_t at = segment.offset; at < segment.offset + segment.count; at++) {
+            size_t i = (size_t)at;
+            T g = (T)k.grad[i] * scale;
+            s.m[i] = b1 * s.m[i] + (1 - b1) * g;
+            s.v[i] = b2 * s.v[i] + (1 - b2) * g * g;
+            T step = (s.m[i] / correct1) / (std::sqrt(s.v[i] / correct2) + (T)k.eps);
+            s.param[i] -= (T)k.lr * (step + (T)segment.weight_decay * s.param[i]);
+        }
+    return s;
+}
+
+State<float> run(Device &d, const Case &k, float sumsq) {
+    Floats param(d, {k.count}, k.param), grad(d, {k.count}, k.grad), m(d, {k.count}, k.m);
+    Floats v(d, {k.count}, k.v), device_sumsq(d, {1}, {sumsq});
+    qn_adamw_args args = {};
+    args.param = (float *)param.view.data;
+    args.grad = (const float *)grad.view.data;
+    args.m = (float *)m.view.data;
+    args.v = (float *)v.view.data;
+    args.count = k.count;
+    args.segments = k.segments.data();
+    args.n_segments = (int)k.segments.size();
+    args.grad_sumsq = (const float *)device_sumsq.view.data;
+    args.grad_scale = k.grad_scale;
+    args.clip = k.clip;
+    args.lr = k.lr;
+    args.beta1 = k.beta1;
+    args.beta2 = k.beta2;
+    args.eps = k.eps;
+    args.step = k.step;
+    expect_ok(d.ops().adamw(d.stream, &args));
+    return {param.read(), m.read(), v.read()};
+}
+
+void check(const Case &k) {
+    State<double> exact = adamw_reference<double>(k);
+    State<float> plain = adamw_reference<float>(k);
+    on_each_backend([&](Device &d) {
+        State<float> got = run(d, k, (float)k.sumsq());
+        expect_accurate("param", got.param, exact.param, plain.param);
+        expect_accurate("m", got.m, exact.m, plain.m);
+        expect_accurate("v", got.v, exact.v, plain.v);
+        // The step by itself, which the size of param would hide.
+        std::vector<float> step(k.param), plain_step(k.param);
+        std::vector<double> exact_step = convert<double>(k.param);
+        double largest = 0;
+        for (size_t i = 0; i < step.size(); i++) {
+            step[i] -= got.param[i];
+            plain_step[i] -= plain.param[i];
+            exact_step[i] -= exact.param[i];
+            largest = std::max(largest, std::fabs((double)k.param[i]));
+        }
+        expect_accurate("step", step, exact_step, plain_step, largest / 2);
+        expect_same_bits("param", got.param, run(d, k, (float)k.sumsq()).param);
+    });
+}
+
+TEST(Adamw, OneSegment) {
+    for (int64_t count : {0, 1, 17, 4097, 40000}) check(make_case(count, {{0, count, 0.1f}}, 3));
+}
+
+TEST(Adamw, ElementsOutsideSegmentsStayAsTheyAre) {
+    Case k = make_case(30000, {{3, 5, 0.5f}, {8, 4000, 0}, {4096, 20011, 0.1f}, {29999, 1, 0}}, 4);
+    check(k);
+    on_each_backend([&](Device &d) {
+        State<float> got = run(d, k, 1);
+        for (size_t i : {0, 2, 4008, 4095, 24107, 29998}) {
+            EXPECT_EQ(got.param[i], k.param[i]) << i;
+            EXPECT_EQ(got.m[i], k.m[i]) << i;
+        }
+    });
+}
+
+TEST(Adamw, ClipsByTheScaledNorm) {
+    for (float scale : {1.0f, 0.125f, -2.0f})
+        for (float clip : {0.01f, 1.0f, 1e6f}) {
+            Case k = make_case(1000, {{0, 1000, 0}}, 5);
+            k.grad_scale = scale;
+            k.clip = clip;
+            check(k);
+        }
+}
+
+TEST(Adamw, BiasCorrectionOfLateSteps) {
+    for (int64_t step : {2, 10, 1000, 1000000000}) {
+        Case k = make_case(500, {{0, 500, 0.1f}}, 6);
+        k.step = step;
+        k.beta2 = 0.999f;
+        check(k);
+    }
+}
+
+TEST(Adamw, NoGradientAtAllIsNoDivisionByZero) {
+    Case k = make_case(20, {{0, 20, 0.1f}}, 7);
+    k.grad.assign(20, 0);
+    k.v.assign(20, 0);
+    k.m.assign(20, 0);
+    k.clip = 1;
+    check(k);
+}
+
+TEST(Adamw, NonFiniteGradientsUpdateNothing) {
+    Case k = make_case(100, {{0, 100, 0.1f}}, 8);
+    on_each_backend([&](Device &d) {
+        for (float sumsq : {NAN, INFINITY, -INFINITY}) {
+            State<float> got = run(d, k, sumsq);
+            expect_same_bits("param", got.param, k.param);
+            expect_same_bits("m", got.m, k.m);
+            expect_same_bits("v", got.v, k.v);
+        }
+    });
+}
+
+TEST(AdamwArguments, MisfitsAreNamed) {
+    on_each_backend([&](Device &d) {
+        auto refuse = [&](auto change, std::vector<std::string> words) {
+            const std::vector<float> ones(10, 1);
+            Floats param(d, {10}, ones), grad(d, {10}, ones), m(d, {10}, ones), v(d, {10}, ones);
+            Floats sumsq(d, {1}, {1});
+            std::vector<qn_adamw_segment> segments = {{0, 4, 0}, {4, 6, 0}};
+            qn_adamw_args args = {};
+            args.param = (float *)param.view.data;
+            args.grad = (const float *)grad.view.data;
+            args.m = (float *)m.view.data;
+            args.v = (float *)v.view.data;
+            args.count = 10;
+            args.segments = segments.data();
+            args.n_segments = 2;
+            args.grad_sumsq = (const float *)sumsq.view.data;
+            args.grad_scale = 1;
+            args.lr = 1;
+            args.step = 1;
+            change(args, segments);
+            words.push_back("adamw");
+            expect_refused(d.ops().adamw(d.stream, &args), QN_CODE_INVALID, words);
+            param.expect_untouched();
+            m.expect_untouched();
+            v.expect_untouched();
+        };
+        using Args = qn_adamw_args;
+        using Segments = std::vector<qn_adamw_segment>;
+        refuse([](Args &, Segments &s) { s[1].count = 7; }, {"segments[1]", "7 elements from 4"});
+        refuse([](Args &, Segments &s) { s[1].offset = 3; }, {"segments[1]"});
+        refuse([](Args &, Segments &s) { s[0].offset = -1; }, {"segments[0]"});
+        refuse([](Args &, Segments &s) { s[1].offset = INT64_MAX; }, {"segments[1]"});
+        refuse([](Args &, Segments &s) { s[1].weight_decay = -1; }, {"weight_decay"});
+        refuse([](Args &a, Segments &) { a.step = 0; }, {"step is 0"});
+        refuse([](Args &a, Segments &) { a.beta1 = 1; }, {"beta1 is 1"});
+        refuse([](Args &a, Segments &) { a.beta2 = NAN; }, {"beta2"});
+        refuse([](Args &a, Segments &) { a.lr = INFINITY; }, {"lr is inf"});
+        refuse([](Args &a, Segments &) { a.clip = -1; }, {"clip is -1"});
+        refuse([](Args &a, Segments &) { a.m = nullptr; }, {"m is NULL"});
+        refuse([](Args &a, Segments &) { a.grad_sumsq = nullptr; }, {"grad_sumsq is NULL"});
+        refuse([](Args &a, Segments &) { a.segments = nullptr; }, {"segments is NULL"});
+        refuse([](Args &a, Segments &) { a.count = -1; }, {"count is -1"});
+    });
+}
+
+} // namespace

@@ -1,0 +1,201 @@
+// test_elementwise.cc: moving, converting, adding and summing.
+#include "harness/accuracy.h"
+#include "harness/backend.h"
+#include "harness/gemm_reference.h"
+#include "harness/random.h"
+
+using namespace harness;
+
+namespace {
+
+// ---- bytes -------------------------------------------------------------------------
+
+TEST(Copy, MovesAnyNumberOfBytes) {
+    on_each_backend([&](Device &d) {
+        for (size_t bytes : {size_t{0}, size_t{1}, size_t{1000}, size_t{700001}}) {
+            std::vector<unsigned char> from(bytes), back(bytes);
+            for (size_t i = 0; i < bytes; i++) from[i] = (unsigned char)(i * 31 + i / 256);
+            Workspace a(d, bytes), b(d, bytes);
+            expect_ok(d.ops().copy(d.stream, a.data(), from.data(), bytes, QN_COPY_TO_DEVICE));
+            expect_ok(d.ops().copy(d.stream, b.data(), a.data(), bytes, QN_COPY_ON_DEVICE));
+            expect_ok(d.ops().copy(d.stream, back.data(), b.data(), bytes, QN_COPY_TO_HOST));
+            expect_ok(d.ops().stream_sync(d.stream));
+            EXPECT_EQ(from == back, true) << bytes;
+            expect_ok(d.ops().zero(d.stream, b.data(), bytes));
+            expect_ok(d.ops().copy(d.stream, back.data(), b.data(), bytes, QN_COPY_TO_HOST));
+            expect_ok(d.ops().stream_sync(d.stream));
+            EXPECT_EQ(back == std::vector<unsigned char>(bytes), true) << bytes;
+            a.expect_guards_intact();
+            b.expect_guards_intact();
+        }
+        char byte;
+        expect_refused(d.ops().copy(d.stream, nullptr, &byte, 1, QN_COPY_TO_DEVICE),
+                       QN_CODE_INVALID, {"copy", "dst"});
+        expect_refused(d.ops().copy(d.stream, &byte, &byte, 1, (qn_copy_kind)7), QN_CODE_INVALID,
+                       {"copy", "kind 7"});
+        expect_refused(d.ops().zero(d.stream, nullptr, 1), QN_CODE_INVALID, {"zero", "dst"});
+    });
+}
+
+// ---- conversion -----------------------------------------------------------------------
+
+float float_of(uint32_t bits) {
+    float x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+std::vector<float> awkward_floats() {
+    std::vector<float> x = {0.0f, -0.0f, 1, INFINITY, -INFINITY, 3.4e38f, 1e-40f, 1e-45f, -1e-39f};
+    for (uint32_t bits :
+         {0x3f808000u, 0x3f818000u, 0x3f808001u, 0x3f807fffu, 0x7f7f8000u, 0x7f7fffffu, 0x00008000u,
+          0x00018000u, 0x80008001u}) // ties and neighbours
+        x.push_back(float_of(bits));
+    return x;
+}
+
+TEST(Cast, RoundsToNearestEven) {
+    std::vector<float> x = awkward_floats(), random = Random(1).normal(20000);
+    x.insert(x.end(), random.begin(), random.end());
+    int64_t n = (int64_t)x.size();
+    on_each_backend([&](Device &d) {
+        for (Layout layout : {Layout::kDense, Layout::kPadded}) {
+            Floats from(d, {n}, x, layout), back(d, {n}, layout);
+            DeviceTensor<uint16_t> to(d, {n}, layout);
+            expect_ok(d.ops().cast(d.stream, to, from));
+            expect_ok(d.ops().cast(d.stream, back, to));
+            std::vector<float> got = back.read();
+            std::vector<uint16_t> bits = to.read();
+            for (size_t i = 0; i < x.size(); i++) {
+                float want = reference::round_bf16(x[i]);
+                if (std::fabs(x[i]) > 3.3961e38f) want = std::copysign(INFINITY, x[i]);
+                EXPECT_EQ(got[i], want) << x[i];
+                EXPECT_EQ(std::signbit(got[i]), std::signbit(x[i])) << x[i];
+                EXPECT_EQ(float_of((uint32_t)bits[i] << 16), want) << x[i];
+            }
+        }
+    });
+}
+
+// NaNs whose payload lies only in the bits that are dropped, or would overflow.
+TEST(Cast, NanStaysNan) {
+    std::vector<float> x;
+    for (uint32_t bits : {0x7f800001u, 0x7fffffffu, 0xff800001u, 0xffffffffu, 0x7fc00000u})
+        x.push_back(float_of(bits));
+    on_each_backend([&](Device &d) {
+        Floats from(d, {5}, x), back(d, {5});
+        DeviceTensor<uint16_t> to(d, {5});
+        expect_ok(d.ops().cast(d.stream, to, from));
+        expect_ok(d.ops().cast(d.stream, back, to));
+        for (float value : back.read()) EXPECT_TRUE(std::isnan(value));
+    });
+}
+
+TEST(Cast, AnyShapeAndStrides) {
+    on_each_backend([&](Device &d) {
+        for (const std::vector<int64_t> &shape :
+             {std::vector<int64_t>{}, {1}, {3, 5}, {2, 0, 3}, {4, 3, 2, 5}, {40, 700}}) {
+            size_t n = 1;
+            for (int64_t length : shape) n *= (size_t)length;
+            std::vector<float> x = Random(2).normal(n);
+            Floats from(d, shape, x), same(d, shape, Layout::kDense);
+            DeviceTensor<uint16_t> to(d, shape), copied(d, shape);
+            expect_ok(d.ops().cast(d.stream, same, from));
+            expect_same_bits("fp32 to fp32", same.read(), x);
+            expect_ok(d.ops().cast(d.stream, to, from));
+            expect_ok(d.ops().cast(d.stream, copied, to));
+            expect_same_bits("bf16 to bf16", copied.read(), to.read());
+        }
+    });
+}
+
+TEST(Cast, TransposedView) {
+    std::vector<float> x = {1, 2, 3, 4, 5, 6};
+    on_each_backend([&](Device &d) {
+        Floats from(d, {2, 3}, x, Layout::kDense), to(d, {3, 2});
+        qn_tensor transposed = from;
+        transposed.shape[0] = 3;
+        transposed.shape[1] = 2;
+        transposed.stride[0] = 1;
+        transposed.stride[1] = 3;
+        expect_ok(d.ops().cast(d.stream, to, transposed));
+        expect_same_bits("to", to.read(), {1, 4, 2, 5, 3, 6});
+    });
+}
+
+// ---- addition ---------------------------------------------------------------------------
+
+TEST(Add, MayWriteOverEitherOperand) {
+    on_each_backend([&](Device &d) {
+        for (auto [rows, cols] :
+             {std::pair<int64_t, int64_t>{1, 1}, {3, 37}, {0, 5}, {5, 0}, {90, 301}})
+            for (int where = 0; where < 3; where++) {
+                size_t n = (size_t)(rows * cols);
+                std::vector<float> x = Random(1).normal(n), y = Random(2).normal(n), want(x);
+                for (size_t i = 0; i < n; i++) want[i] += y[i];
+                Floats a(d, {rows, cols}, x), b(d, {rows, cols}, y), own(d, {rows, cols});
+                Floats &dst = where == 0 ? own : where == 1 ? a : b;
+                expect_ok(d.ops().add(d.stream, dst, a, b));
+                expect_same_bits("dst", dst.read(), want);
+            }
+    });
+}
+
+// ---- sums -------------------------------------------------------------------------------------
+
+TEST(Sum, IsTheExactSumRoundedOnce) {
+    on_each_backend([&](Device &d) {
+        for (int64_t n : {0, 1, 15, 17, 4096, 4097, 300000, 1100000}) {
+            std::vector<float> x = Random((uint32_t)n).normal((size_t)n, 1, 0.5f);
+            long double sum = 0, squares = 0;
+            for (float value : x) {
+                sum += value;
+                squares += (long double)value * value;
+            }
+            Floats in(d, {n}, x), out(d, {2});
+            float *data = (float *)out.view.data;
+            expect_ok(d.ops().sum(d.stream, in, data));
+            expect_ok(d.ops().sum_squares(d.stream, in, data + 1));
+            std::vector<float> got = out.read();
+            EXPECT_EQ(got[0], (float)sum) << n;
+            EXPECT_EQ(got[1], (float)squares) << n;
+        }
+    });
+}
+
+TEST(Sum, CancellationAndLargeNumbers) {
+    on_each_backend([&](Device &d) {
+        Floats x(d, {4}, {1e10f, 1, -1e10f, 0.5f}), out(d, {1}), big(d, {2}, {1e19f, 1e19f});
+        float *data = (float *)out.view.data;
+        expect_ok(d.ops().sum(d.stream, x, data));
+        EXPECT_EQ(out.read()[0], 1.5f);
+        expect_ok(d.ops().sum_squares(d.stream, big, data));
+        EXPECT_FLOAT_EQ(out.read()[0], 2e38f);
+        Floats nan(d, {2, 2}, {1, NAN, 2, 3}, Layout::kDense);
+        expect_ok(d.ops().sum_squares(d.stream, nan, data));
+        EXPECT_TRUE(std::isnan(out.read()[0]));
+    });
+}
+
+// ---- wrong arguments ---------------------------------------------------------------------------
+
+TEST(ElementwiseArguments, MisfitsAreNamed) {
+    on_each_backend([&](Device &d) {
+        Floats a(d, {2, 3}, std::vector<float>(6)), dst(d, {2, 3}), narrow(d, {2, 2});
+        Ints ints(d, {2, 3});
+        const qn_ops &ops = d.ops();
+        expect_refused(ops.add(d.stream, dst, a, narrow), QN_CODE_INVALID, {"add: b is (2,2)"});
+        expect_refused(ops.add(d.stream, dst, ints, a), QN_CODE_INVALID, {"add: a is int32"});
+        expect_refused(ops.cast(d.stream, narrow, a), QN_CODE_INVALID, {"cast", "(2,2)", "(2,3)"});
+        expect_refused(ops.cast(d.stream, dst, ints), QN_CODE_UNSUPPORTED, {"cast", "int32"});
+        expect_refused(ops.cast(d.stream, dst, absent()), QN_CODE_INVALID, {"cast: src"});
+        float *out = (float *)dst.view.data;
+        expect_refused(ops.sum(d.stream, a, out), QN_CODE_INVALID, {"sum: x is not dense"});
+        expect_refused(ops.sum(d.stream, ints, out), QN_CODE_INVALID, {"sum: x is int32"});
+        expect_refused(ops.sum_squares(d.stream, a, nullptr), QN_CODE_INVALID, {"sum_squares"});
+        dst.expect_untouched();
+        narrow.expect_untouched();
+    });
+}
+
+} // namespace
