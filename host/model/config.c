@@ -56,6 +56,10 @@ static qn_status check_numbers(const qn_config *c, const char *name) {
     if (!(c->init_std >= 0 && c->init_std <= 10)) {
         return qn_error(QN_CODE_INVALID, "%s: init_std is %g; expected 0 to 10", name, c->init_std);
     }
+    if (!(c->embed_std >= 0 && c->embed_std <= 10)) {
+        return qn_error(QN_CODE_INVALID, "%s: embed_std is %g; expected 0 to 10", name,
+                        c->embed_std);
+    }
     if (c->arch == QN_ARCH_LLAMA && !(c->rope_theta > 0 && isfinite(c->rope_theta))) {
         return qn_error(QN_CODE_INVALID, "%s: rope_theta is %g; expected more than 0", name,
                         c->rope_theta);

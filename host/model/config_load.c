@@ -269,6 +269,7 @@ static qn_status load(source *s, qn_config *c) {
     }
     QN_TRY(get_size(s, "vocab_size", &c->vocab_size));
     QN_TRY(get_number_or(s, "initializer_range", 0.02, &c->init_std));
+    QN_TRY(get_number_or(s, "embedding_initializer_range", 0, &c->embed_std));
     QN_TRY(c->arch == QN_ARCH_GPT2 ? load_gpt2(s, c) : load_llama(s, c));
     QN_TRY(load_token_id(s, "bos_token_id", s->family->bos_id, c->vocab_size, &c->bos_id));
     QN_TRY(load_token_id(s, "eos_token_id", s->family->eos_id, c->vocab_size, &c->eos_id));

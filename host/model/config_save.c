@@ -54,15 +54,20 @@ static bool merge(json_t *object, json_t *more) {
 }
 
 static bool pack(const qn_config *c, const qn_family *family, json_t *object) {
+    /* A key of ours, which transformers passes over. */
+    if (c->embed_std > 0 &&
+        !merge(object, json_pack("{s:f}", "embedding_initializer_range", c->embed_std))) {
+        return false;
+    }
     if (!merge(object, c->arch == QN_ARCH_GPT2 ? pack_gpt2(c) : pack_llama(c))) return false;
     return family->window == QN_WINDOW_NONE || merge(object, pack_window(c, family));
 }
 
 /* The fewest digits, 15 to 17, that give every number of the config back exactly. */
 static int real_digits(const qn_config *c) {
-    const double values[] = {c->rope_theta, c->norm_eps, c->init_std};
+    const double values[] = {c->rope_theta, c->norm_eps, c->init_std, c->embed_std};
     int digits = 15;
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         for (char text[32]; digits < 17; digits++) {
             snprintf(text, sizeof text, "%.*g", digits, values[i]);
             if (strtod(text, NULL) == values[i]) break;

@@ -57,13 +57,18 @@ static float residual_std(const qn_config *c) {
     return (float)(c->init_std / sqrt(2.0 * (double)c->n_layers));
 }
 
+static float embed_std(const qn_config *c) {
+    return (float)(c->embed_std > 0 ? c->embed_std : c->init_std);
+}
+
 static void add_llama(builder *b, const qn_config *c) {
     const int64_t C = c->hidden_size, F = c->ffn_size, D = c->head_dim;
     const int64_t q = c->n_heads * D, kv = c->n_kv_heads * D;
     const float out_std = residual_std(c);
 
     b->prefix = "model.";
-    add_matrix(b, QN_WTE, "embed_tokens.weight", c->vocab_size, C, b->std, QN_SHARD_ROWS, false);
+    add_matrix(b, QN_WTE, "embed_tokens.weight", c->vocab_size, C, embed_std(c), QN_SHARD_ROWS,
+               false);
     for (int64_t l = 0; l < c->n_layers; l++) {
         char prefix[48];
         snprintf(prefix, sizeof prefix, "model.layers.%lld.", (long long)l);
@@ -102,7 +107,7 @@ static void add_gpt2(builder *b, const qn_config *c) {
     const float out_std = residual_std(c);
 
     b->prefix = "transformer.";
-    add_matrix(b, QN_WTE, "wte.weight", c->vocab_size, C, b->std, QN_SHARD_ROWS, false);
+    add_matrix(b, QN_WTE, "wte.weight", c->vocab_size, C, embed_std(c), QN_SHARD_ROWS, false);
     add_matrix(b, QN_WPE, "wpe.weight", c->max_seq_len, C, b->std, QN_SHARD_NONE, false);
     for (int64_t l = 0; l < c->n_layers; l++) {
         char prefix[48];

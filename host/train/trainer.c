@@ -116,13 +116,17 @@ static qn_status write_folder(const session *s) {
 
 /* ---- opening ------------------------------------------------------------------------------ */
 
+/* The token between documents; -1 where it lies beyond the vocabulary, as what is assumed of
+ * data that does not name its own may do. */
+static int64_t boundary_id(const session *s, int64_t vocab_size) {
+    return s->dataset.boundary_id < vocab_size ? s->dataset.boundary_id : -1;
+}
+
 static qn_status open_loaders(session *s, int64_t vocab_size) {
-    /* A boundary beyond the vocabulary is another tokenizer's: the text has none. */
-    const int64_t boundary = s->dataset.boundary_id;
     const qn_loader_options train = {.seq_len = s->options.seq_len,
                                      .seed = (uint64_t)s->options.seed,
                                      .shuffle = 1,
-                                     .boundary_id = boundary < vocab_size ? boundary : -1,
+                                     .boundary_id = boundary_id(s, vocab_size),
                                      .vocab_size = vocab_size};
     qn_loader_options val = train;
     val.shuffle = 0;
@@ -146,6 +150,11 @@ static qn_status open_config(const session *s, bool resume, qn_config *config) {
                         s->options.model, (long long)config->vocab_size, s->options.data,
                         (long long)s->dataset.vocab_size);
     }
+    const int64_t boundary = boundary_id(s, config->vocab_size);
+    const int64_t boundary =
+        s->dataset.boundary_id < config->vocab_size ? s->dataset.boundary_id : -1;
+    if (config->bos_id < 0) config->bos_id = boundary;
+    if (config->eos_id < 0) config->eos_id = boundary;
     if (config->arch == QN_ARCH_LLAMA && config->max_seq_len < s->options.seq_len) {
         config->max_seq_len = s->options.seq_len;
     }

@@ -30,6 +30,7 @@ typedef struct qn_config {
     double rope_theta;      /* base of the rotary angles; 0 for GPT-2 */
     double norm_eps;        /* added to the mean square or the variance */
     double init_std;        /* standard deviation of initial weights */
+    double embed_std;       /* of initial token embeddings; 0: init_std */
     int64_t sliding_window; /* a query sees this many last positions, itself included; 0: off */
     bool tie_embeddings;    /* the classifier is the embedding table */
     bool qkv_bias;          /* q, k, v projections have a bias (Qwen2, GPT-2) */

@@ -1,9 +1,10 @@
 #include <gtest/gtest.h>
 
-#include <signal.h>
+#include <csignal>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <random>
 
 #include "data/prepare.h"
@@ -171,9 +172,8 @@ TEST_F(Prepare, ExplainsWhatIsWrongAndLeavesNothing) {
     expect_error(o, QN_CODE_IO, "scripts/corpus.sh austen nowhere");
     for (const auto &[bytes, part] : std::vector<std::pair<std::string, std::string>>{
              {"", "no text in it"}, {"abc\xff", "offset 3"}, {"x", "too few"}}) {
-        files = {dir.write("bad.txt", bytes).c_str()};
-        const std::string path = dir / "bad.txt";
-        files[0] = path.c_str();
+        const std::string path = dir.write("bad.txt", bytes);
+        files = {path.c_str()};
         expect_error(options(), QN_CODE_INVALID, part);
     }
     files = {"/nonexistent/text"};
@@ -185,7 +185,9 @@ TEST_F(Prepare, StopsWhenAskedAndLeavesNothing) {
         int left = calls;
         qn_prepare_options o = options();
         o.progress_context = &left;
-        o.progress = [](void *context, const char *, double) { return (*(int *)context)-- == 0; };
+        o.progress = [](void *context, const char *, double) -> int {
+            return (*(int *)context)-- == 0;
+        };
         qn_status status = qn_dataset_prepare(&o);
         if (!status) {
             EXPECT_GT(calls, 3);

@@ -187,7 +187,6 @@ TEST_P(Transformer, GradientsAreFiniteDifferences) {
         for (const reference::Vector &d : directions(p.count, &random)) {
             const double found = std::inner_product(g.begin(), g.end(), d.begin(), 0.0);
             const double expected = finite_difference(m, b, p.name, d);
-            printf("ERR %s %g\n", p.name, std::abs(found - expected) / max_abs(g) / FLT_EPSILON);
             // Sums over all tokens and heads cancel: twice the error of a value.
             EXPECT_NEAR(found, expected, 2 * rounding(max_abs(g))) << p.name;
         }

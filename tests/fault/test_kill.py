@@ -1,0 +1,80 @@
+"""kill -9 at any moment loses nothing that was saved, and a resumed run goes on bit for bit."""
+
+import random
+import subprocess
+import time
+
+from program import (MODEL, QUERN, ProgramTest, checkpoints, leftovers, main, training_lines,
+                     write_json)
+
+# Large enough that a save takes as long as several steps.
+WIDE = {**MODEL, "vocab_size": 2048, "hidden_size": 64, "intermediate_size": 128}
+FILES = ["config.json", "model.safetensors", "optimizer.safetensors", "state.json"]
+
+
+class Kill(ProgramTest):
+    def setUp(self):
+        super().setUp()
+        self.model = write_json(self.dir / "wide.json", WIDE)
+        self.random = random.Random(int(time.time()))
+
+    def args(self, run, *more):
+        return self.train_args("--steps", 30, "--save-every", 1, "--eval-every", 7, *more,
+                               run=run, model=self.model)
+
+    def kill_once(self, moment):
+        """Starts the run and kills it at `moment`; whether the run came to its end before."""
+        child = subprocess.Popen([QUERN, *map(str, self.args(self.run_dir, "--resume"))],
+                                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                 stderr=subprocess.PIPE, env=self.environment())
+        moment(child)
+        child.kill()
+        _, errors = child.communicate(timeout=60)
+        self.assertIn(child.returncode, (0, -9), errors)
+        return child.returncode == 0
+
+    def at_random(self, child):
+        time.sleep(self.random.uniform(0.01, 0.2))
+
+    def while_saving(self, child):
+        """When a save is under way, or a removal."""
+        before = time.monotonic()
+        folder = self.run_dir / "checkpoints"
+        while child.poll() is None and time.monotonic() < before + 20:
+            if any(folder.glob("tmp-*")):
+                time.sleep(self.random.choice([0, 0.001, 0.003]))
+                return
+
+    def assert_checkpoints_are_whole(self):
+        for step in checkpoints(self.run_dir):
+            folder = self.run_dir / "checkpoints" / f"step-{step}"
+            for name in FILES:
+                self.assertTrue((folder / name).exists(), f"{folder}/{name}")
+
+    def test_any_moment(self):
+        reference = self.dir / "reference"
+        self.succeed(*self.args(reference))
+        kills = cut_saves = newest = 0
+        finished = False
+        while not finished and kills < 80:
+            finished = self.kill_once(self.while_saving if kills % 2 else self.at_random)
+            kills += not finished
+            cut_saves += bool(leftovers(self.run_dir / "checkpoints"))
+            self.assert_checkpoints_are_whole()
+            saved = checkpoints(self.run_dir)
+            self.assertGreaterEqual(saved[-1] if saved else 0, newest, "a saved step was lost")
+            newest = saved[-1] if saved else 0
+        self.resume()
+        print(f"{kills} kills, {cut_saves} of them in a save", end=" ", flush=True)
+        self.assertGreaterEqual(kills, 5)
+        self.assertGreaterEqual(cut_saves, 2)
+        self.assertEqual(training_lines(self.run_dir), training_lines(reference))
+        self.assertEqual(checkpoints(self.run_dir), [29, 30])
+        self.assertEqual(leftovers(self.run_dir), [])
+        for name in FILES[:3]:
+            path = f"checkpoints/step-30/{name}"
+            self.assertEqual((self.run_dir / path).read_bytes(), (reference / path).read_bytes())
+
+
+if __name__ == "__main__":
+    main()
