@@ -151,8 +151,6 @@ static qn_status open_config(const session *s, bool resume, qn_config *config) {
                         (long long)s->dataset.vocab_size);
     }
     const int64_t boundary = boundary_id(s, config->vocab_size);
-    const int64_t boundary =
-        s->dataset.boundary_id < config->vocab_size ? s->dataset.boundary_id : -1;
     if (config->bos_id < 0) config->bos_id = boundary;
     if (config->eos_id < 0) config->eos_id = boundary;
     if (config->arch == QN_ARCH_LLAMA && config->max_seq_len < s->options.seq_len) {

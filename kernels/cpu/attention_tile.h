@@ -58,19 +58,13 @@ typedef struct tile_b {
     int64_t ld;
 } tile_b;
 
-/* BLOCK_ROWS × n_vectors vectors of C stay in registers over the whole depth. */
+/* A block of A·B, BLOCK_ROWS × n_vectors vectors, stays in registers over the whole depth, and
+ * only then meets the old content: a sum of tile sums rounds less than one long sum. */
 ALWAYS_INLINE void block_product(tile_start start, int n_vectors, tile_a a, tile_b b, int64_t depth,
                                  const float *factor, float *c, int64_t ld) {
     vfloat sum[BLOCK_ROWS][PANEL_VECTORS];
-    for (int r = 0; r < BLOCK_ROWS; r++) {
-        for (int v = 0; v < n_vectors; v++) {
-            if (start == TILE_SET)
-                sum[r][v] = (vfloat){0};
-            else
-                sum[r][v] = vload(c + r * ld + v * LANES);
-            if (start == TILE_RESCALE) sum[r][v] *= vload(factor + v * LANES);
-        }
-    }
+    for (int r = 0; r < BLOCK_ROWS; r++)
+        for (int v = 0; v < n_vectors; v++) sum[r][v] = (vfloat){0};
     for (int64_t k = 0; k < depth; k++) {
         vfloat row[PANEL_VECTORS];
         for (int v = 0; v < n_vectors; v++) row[v] = vhold(vload(b.data + k * b.ld + v * LANES));
@@ -79,8 +73,14 @@ ALWAYS_INLINE void block_product(tile_start start, int n_vectors, tile_a a, tile
             for (int v = 0; v < n_vectors; v++) sum[r][v] += x * row[v];
         }
     }
-    for (int r = 0; r < BLOCK_ROWS; r++)
-        for (int v = 0; v < n_vectors; v++) vstore(c + r * ld + v * LANES, sum[r][v]);
+    for (int r = 0; r < BLOCK_ROWS; r++) {
+        for (int v = 0; v < n_vectors; v++) {
+            float *out = c + r * ld + v * LANES;
+            if (start == TILE_ADD) sum[r][v] += vload(out);
+            if (start == TILE_RESCALE) sum[r][v] += vload(out) * vload(factor + v * LANES);
+            vstore(out, sum[r][v]);
+        }
+    }
 }
 
 /* C (rows, n_vectors·LANES): rows a multiple of BLOCK_ROWS, n_vectors 1 to 3. */

@@ -61,8 +61,8 @@ void expect_bad(const std::string &data, const std::string &part) {
 TEST(Rdata, RefusesHostileStreams) {
     const std::string good = header() + vector_of({"a", "b"});
     expect_bad("abc", "truncated");
-    expect_bad(big_endian(0) + "x", "length");
-    expect_bad(big_endian(0xFFFFFFFF) + "x", "length");
+    expect_bad(big_endian(0) + "x", "does not fit the file");
+    expect_bad(big_endian(0xFFFFFFFF) + "x", "does not fit the file");
     expect_bad(big_endian(20) + "not zlib", "zlib");
     const std::string z = stream(good);
     expect_bad(z.substr(0, z.size() - 1), "zlib");

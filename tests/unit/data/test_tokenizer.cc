@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 #include <jansson.h>
 
+#include <cstring>
 #include <memory>
 #include <random>
 
@@ -165,11 +166,12 @@ TEST(TokenizerTraining, ExplainsWhatIsWrong) {
 TEST(TokenizerTraining, SizesThatTheErrorsNameWork) {
     const std::string text = sample_text(2000);
     auto message = [&](int vocab_size) {
-        qn_tokenizer *t;
-        qn_status s = qn_tokenizer_train(text.data(), text.size(), vocab_size, 1, &t);
-        std::string m = qn_message(s);
-        qn_status_free(s);
-        return m;
+        qn_tokenizer *t = nullptr;
+        qn_status status = qn_tokenizer_train(text.data(), text.size(), vocab_size, 1, &t);
+        std::string found = qn_message(status);
+        qn_status_free(status);
+        qn_tokenizer_close(t);
+        return found;
     };
     int smallest = 0, largest = 0;
     const std::string small = message(260), large = message(4096);
@@ -233,7 +235,6 @@ TEST_F(SavedTokenizer, RefusesOtherFiles) {
                      "bad.model");
 }
 
-/* The library prints what it dislikes, which is of no interest here. */
 TEST_F(SavedTokenizer, DamagedModelsFailOrStillRoundTrip) {
     const std::string good = TempDir::read(dir / "tokenizer.model");
     const std::string text = sample_text(200, 3) + "\u2581 \xff\n12";
