@@ -6,6 +6,10 @@
 
 #include "quern/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct qn_run_log {
     int file;
     char *path;
@@ -21,4 +25,7 @@ qn_status qn_run_log_append(qn_run_log *log, const char *line);
 /* Waits until all lines are on disk. */
 qn_status qn_run_log_sync(qn_run_log *log);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -2,8 +2,9 @@
  *
  * RUN/checkpoints/step-N/ holds config.json, model.safetensors and tokenizer.* (which
  * `transformers` opens), optimizer.safetensors (exp_avg.<name>, exp_avg_sq.<name>) and
- * state.json with the position and a checksum of each file. The folder is written under
- * another name, synced, and renamed: whatever is called step-N is complete. */
+ * state.json with the position and a checksum of each file and of itself. The folder is
+ * written under another name, synced, and renamed, and renamed again before it is removed:
+ * whatever is called step-N is complete. */
 #ifndef QUERN_CHECKPOINT_H
 #define QUERN_CHECKPOINT_H
 

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "attention_problem.h"
+#include "check.h"
 
 enum { MAX_HEAD_DIM = 256 };
 
@@ -18,15 +19,19 @@ static qn_status invalid(const char *name, const char *what) {
 static qn_status check_layout(const char *name, const qn_tensor *x, qn_dtype dtype, int rank) {
     if (x->dtype != dtype)
         return qn_error(QN_CODE_INVALID, "attention: %s has dtype %s, expected %s on the CPU", name,
-                        qn_dtype_name(x->dtype), qn_dtype_name(dtype));
+                        qn_show_dtype(x->dtype), qn_show_dtype(dtype));
     if (x->rank != rank)
         return qn_error(QN_CODE_INVALID, "attention: %s has rank %d, expected %d", name, x->rank,
                         rank);
-    for (int i = 0; i < rank; i++)
+    size_t bytes = qn_dtype_size(dtype);
+    for (int i = 0; i < rank; i++) {
         if (x->shape[i] < 0 || x->shape[i] >= INT32_MAX)
             return qn_error(QN_CODE_INVALID,
                             "attention: %s has length %" PRId64 " on axis %d, expected 0 to 2^31-2",
                             name, x->shape[i], i);
+        bytes = qn_size_mul(bytes, (size_t)x->shape[i]);
+    }
+    if (bytes > INT64_MAX) return invalid(name, "has more elements than memory can have");
     if (x->shape[rank - 1] > 1 && x->stride[rank - 1] != 1)
         return qn_error(QN_CODE_INVALID,
                         "attention: %s has stride %" PRId64 " on its last axis, expected 1", name,

@@ -117,28 +117,36 @@ static void load_row_scalars(backward_thread *t, int64_t b, int64_t h) {
     }
 }
 
-static void load_queries(backward_thread *t, int64_t b, int64_t h, int64_t tile) {
+/* The rows of a tile of queries and the keys that they see. */
+static void place_queries(backward_thread *t, int64_t b, int64_t tile) {
     const qn_attn_problem *p = t->problem;
     query_tile *queries = t->queries;
-    const qn_tensor *q = &p->args->q, *dout = &p->args->dout;
     queries->first_row = tile * TILE_QUERIES;
     queries->n_rows = qn_min_i64(TILE_QUERIES, p->mask.n_queries - queries->first_row);
     queries->n_panels = (int)ceil_div(queries->n_rows, PANEL);
+    for (int n = 0; n < queries->n_panels; n++)
+        panel_init(&queries->panel[n], &p->mask, b, queries->first_row + n * PANEL,
+                   queries->n_rows - n * PANEL);
+}
+
+/* Packs a (B,T,H,D) tensor's rows of the placed tile both ways, its panels times `factor`. */
+static void pack_queries(const backward_thread *t, const qn_tensor *x, int64_t b, int64_t h,
+                         float factor, float *panels, float *rows) {
+    const query_tile *queries = t->queries;
+    int64_t head_dim = t->problem->head_dim;
+    const float *from = qn_attn_row(x, b, queries->first_row, h);
+    for (int n = 0; n < queries->n_panels; n++)
+        pack_transposed(panels + n * PANEL * head_dim, from + n * PANEL * x->stride[1],
+                        x->stride[1], queries->panel[n].n_rows, head_dim, factor);
+    pack_rows(rows, round_up(queries->n_rows, LANES), from, x->stride[1], queries->n_rows,
+              head_dim);
+}
+
+static void load_queries(backward_thread *t, int64_t b, int64_t h) {
+    const qn_attention_args *args = t->problem->args;
     load_row_scalars(t, b, h);
-    for (int n = 0; n < queries->n_panels; n++) {
-        int64_t row = queries->first_row + n * PANEL, at = n * PANEL * p->head_dim;
-        tile_panel *panel = &queries->panel[n];
-        panel_init(panel, &p->mask, b, row, queries->n_rows - n * PANEL);
-        pack_transposed(t->q_panels + at, qn_attn_row(q, b, row, h), q->stride[1], panel->n_rows,
-                        p->head_dim, query_sign(p->args->scale));
-        pack_transposed(t->dout_panels + at, qn_attn_row(dout, b, row, h), dout->stride[1],
-                        panel->n_rows, p->head_dim, 1);
-    }
-    int64_t padded = round_up(queries->n_rows, LANES);
-    pack_rows(t->q, padded, qn_attn_row(q, b, queries->first_row, h), q->stride[1], queries->n_rows,
-              p->head_dim);
-    pack_rows(t->dout, padded, qn_attn_row(dout, b, queries->first_row, h), dout->stride[1],
-              queries->n_rows, p->head_dim);
+    pack_queries(t, &args->q, b, h, query_sign(args->scale), t->q_panels, t->q);
+    pack_queries(t, &args->dout, b, h, 1, t->dout_panels, t->dout);
 }
 
 static int64_t keys_of_tile(const qn_attn_problem *p, int64_t tile) {
@@ -257,8 +265,8 @@ static void add_dkv(const backward_thread *t, const tile_range range[], int n_ke
     }
 }
 
-/* Adds the pair's terms to dq, and to dk and dv, which point at the tile's rows; with dk
- * NULL to dq alone, without want_dq to dk and dv alone. */
+/* Adds the pair's terms to dq if want_dq, and to the tile's rows of dk and dv unless these are
+ * NULL. */
 static void meet(const backward_thread *t, int64_t key_tile, bool want_dq, float *dk, float *dv) {
     int64_t first_key = key_tile * TILE_KEYS;
     int n_keys = (int)keys_of_tile(t->problem, key_tile);
@@ -303,7 +311,8 @@ static void run_key_head(backward_thread *t, const backward_plan *plan, int64_t 
     clear_dkv(t, plan->gathered_keys);
     for (int64_t h = kv_head * p->group; h < (kv_head + 1) * p->group; h++) {
         for (int64_t tile = 0; tile < plan->query_tiles; tile++) {
-            load_queries(t, b, h, tile);
+            place_queries(t, b, tile);
+            load_queries(t, b, h);
             sweep_keys(t, plan, b, h, true);
         }
     }
@@ -329,8 +338,10 @@ static void run_key_tile(backward_thread *t, const backward_plan *plan, int64_t 
     load_keys(t, b, kv_head, key_tile);
     for (int64_t h = kv_head * p->group; h < (kv_head + 1) * p->group; h++) {
         for (int64_t tile = 0; tile < plan->query_tiles; tile++) {
-            load_queries(t, b, h, tile);
-            if (tiles_meet(t->queries, key_tile)) meet(t, key_tile, false, t->dk, t->dv);
+            place_queries(t, b, tile);
+            if (!tiles_meet(t->queries, key_tile)) continue;
+            load_queries(t, b, h);
+            meet(t, key_tile, false, t->dk, t->dv);
         }
     }
     store_dkv(t, b, kv_head, key_tile * TILE_KEYS, keys_of_tile(p, key_tile), 0);
@@ -350,7 +361,8 @@ static void run_two_sweeps(const qn_attn_problem *p, const backward_plan *plan) 
 #pragma omp for schedule(dynamic) nowait
         for (int64_t unit = 0; unit < heads * plan->query_tiles; unit++) {
             int64_t b = unit % heads / p->n_heads, h = unit % p->n_heads;
-            load_queries(&t, b, h, plan->query_tiles - 1 - unit / heads);
+            place_queries(&t, b, plan->query_tiles - 1 - unit / heads);
+            load_queries(&t, b, h);
             sweep_keys(&t, plan, b, h, false);
         }
     }

@@ -10,6 +10,7 @@
 
 #include "attention_problem.h"
 #include "attention_stats.h"
+#include "bf16.h"
 #include "mathf.h"
 
 /* ---- the workspace ------------------------------------------------------------- */
@@ -49,16 +50,9 @@ size_t qn_attn_naive_backward_workspace(const qn_attn_problem *p) {
 
 /* ---- rows in and out -------------------------------------------------------------- */
 
-/* To the nearest bf16, ties to even; NaN stays NaN. */
-static float round_bf16(float x) {
-    uint32_t bits = qn_bits_of_float(x);
-    uint32_t rounded = (bits + 0x7fffu + ((bits >> 16) & 1u)) & 0xffff0000u;
-    return x == x ? qn_float_of_bits(rounded) : x;
-}
-
 static void round_matrix(const qn_attn_problem *p, float *x, int64_t n) {
     if (p->args->compute != QN_BF16) return;
-    for (int64_t i = 0; i < n; i++) x[i] = round_bf16(x[i]);
+    for (int64_t i = 0; i < n; i++) x[i] = qn_round_bf16(x[i]);
 }
 
 /* dense (T,D) = head h of sequence b. */
@@ -164,6 +158,13 @@ static void deliver_stats(const qn_attn_problem *p, const qn_attn_part *parts) {
     }
 }
 
+/* Gives the library's products this many threads; returns how many it had. */
+static int set_library_threads(int threads) {
+    int before = omp_get_max_threads();
+    omp_set_num_threads(threads);
+    return before;
+}
+
 /* In the workspace: parts, then scores, then rows. */
 void qn_attn_naive_forward(const qn_attn_problem *p) {
     int64_t heads = p->batch * p->n_heads;
@@ -172,6 +173,7 @@ void qn_attn_naive_forward(const qn_attn_problem *p) {
     float *scores = (float *)((char *)p->args->workspace + parts_bytes(p));
     float *rows = scores + score_floats(p, 1);
     size_t head_floats = (size_t)(p->mask.n_queries * p->mask.n_keys);
+    int before = set_library_threads(inner);
 #pragma omp parallel for num_threads(outer) schedule(static) if (outer > 1)
     for (int64_t head = 0; head < heads; head++) {
         qn_attn_part *part = parts ? &parts[head] : NULL;
@@ -180,6 +182,7 @@ void qn_attn_naive_forward(const qn_attn_problem *p) {
                      rows + (size_t)(outer > 1 ? omp_get_thread_num() : 0) * row_floats(p, 2, 2),
                      inner, part);
     }
+    set_library_threads(before);
     if (parts) deliver_stats(p, parts);
 }
 
@@ -247,9 +250,11 @@ void qn_attn_naive_backward(const qn_attn_problem *p) {
     int outer = (int)naive_threads(p, units), inner = p->n_threads / outer;
     float *scores = p->args->workspace;
     float *rows = scores + score_floats(p, 2);
+    int before = set_library_threads(inner);
 #pragma omp parallel for num_threads(outer) schedule(static) if (outer > 1)
     for (int64_t unit = 0; unit < units; unit++)
         backward_key_head(
             p, unit / p->n_kv_heads, unit % p->n_kv_heads, scores,
             rows + (size_t)(outer > 1 ? omp_get_thread_num() : 0) * row_floats(p, 3, 4), inner);
+    set_library_threads(before);
 }

@@ -5,8 +5,8 @@ import json
 import shutil
 import struct
 
-from program import (MODEL, ProgramTest, checkpoints, leftovers, main, shard_bytes, text_tokens, without,
-                     write_data, write_json)
+from program import (MODEL, VOCAB, ProgramTest, checkpoints, leftovers, log_lines, main,
+                     shard_bytes, text_tokens, without, write_data, write_json)
 
 
 def read_safetensors(path):
@@ -208,6 +208,24 @@ class Weights(ProgramTest):
 
 
 class Divergence(ProgramTest):
+    def test_a_held_out_loss_that_is_not_finite(self):
+        """The weights of a token that only the held-out text has are NaN."""
+        data = write_data(self.dir / "data")
+        (data / "train_000000.bin").write_bytes(shard_bytes(text_tokens(6000, 1, VOCAB - 1)))
+        (data / "val_000000.bin").write_bytes(shard_bytes([VOCAB - 1] * 700))
+        untied = write_json(self.dir / "untied.json", {**MODEL, "tie_word_embeddings": False})
+        self.train(run=self.dir / "first", data=data, model=untied)
+        folder = self.dir / "first" / "checkpoints" / "step-6"
+        header, weights = read_safetensors(folder / "model.safetensors")
+        end = header["model.embed_tokens.weight"]["data_offsets"][1]
+        write_safetensors(folder / "model.safetensors", header,
+                          weights[:end - 4] + struct.pack("<f", float("nan")) + weights[end:])
+        self.refuse(1, ["step 3: the held-out loss", "nan", "nothing was saved yet"],
+                    *self.train_args("--eval-every", 3, "--save-every", 3, data=data,
+                                     model=folder))
+        self.assertEqual(checkpoints(self.run_dir), [])
+        self.assertEqual([line["step"] for line in log_lines(self.run_dir)], [1, 2, 3])
+
     def test_a_loss_that_is_not_finite(self):
         done = self.refuse(1, ["step ", "expected a finite number", "--lr", "--clip"],
                            *self.train_args("--steps", 50, "--lr", 1000, "--clip", 0,

@@ -66,7 +66,8 @@ inline void expect_ulps(const std::string &name, const std::vector<float> &resul
 template <typename T>
 void expect_same_bits(const std::string &name, const std::vector<T> &x, const std::vector<T> &y) {
     ASSERT_EQ(x.size(), y.size()) << name;
-    EXPECT_EQ(memcmp(x.data(), y.data(), x.size() * sizeof(T)), 0) << name << ": two runs differ";
+    EXPECT_TRUE(x.empty() || memcmp(x.data(), y.data(), x.size() * sizeof(T)) == 0)
+        << name << ": the bits differ";
 }
 
 // gradient[i] is ∂f/∂x[i] at x, by central differences.

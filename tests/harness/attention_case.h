@@ -5,13 +5,11 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <memory>
 #include <random>
 #include <string>
 
 #include "harness/attention_reference.h"
-#include "quern/backend.h"
+#include "harness/backend.h"
 
 namespace harness {
 
@@ -19,7 +17,7 @@ using reference::AttentionInputs;
 using reference::AttentionResult;
 using reference::AttentionShape;
 
-enum class Layout {
+enum class AttentionLayout {
     kDense,
     kQkvSlices, // q, k and v (dq, dk and dv) are slices of one buffer; needs Tq == Tk
     kPadded,    // gaps after every head, row and sequence
@@ -29,7 +27,7 @@ struct AttentionCase {
     AttentionShape shape;
     qn_attn_impl impl = QN_ATTN_FUSED;
     qn_dtype compute = QN_F32;
-    Layout layout = Layout::kDense;
+    AttentionLayout layout = AttentionLayout::kDense;
     bool stats = false;
     int64_t local_window = 8;
     int n_threads = 2;
@@ -101,15 +99,15 @@ class Poisoned {
 
 // A (B,T,H,D) tensor of its own.
 struct Tensor4 {
-    Tensor4(Layout layout, int64_t b, int64_t t, int64_t h, int64_t d)
+    Tensor4(AttentionLayout layout, int64_t b, int64_t t, int64_t h, int64_t d)
         : memory(size(layout, b, t, h, d)) {
-        int64_t pad = layout == Layout::kDense ? 0 : 3;
+        int64_t pad = layout == AttentionLayout::kDense ? 0 : 3;
         const int64_t shape[] = {b, t, h, d};
         const int64_t stride[] = {(h * (d + pad) + pad) * t + pad, h * (d + pad) + pad, d + pad, 1};
         view = memory.view(0, shape, stride);
     }
-    static size_t size(Layout layout, int64_t b, int64_t t, int64_t h, int64_t d) {
-        int64_t pad = layout == Layout::kDense ? 0 : 3;
+    static size_t size(AttentionLayout layout, int64_t b, int64_t t, int64_t h, int64_t d) {
+        int64_t pad = layout == AttentionLayout::kDense ? 0 : 3;
         return b * ((h * (d + pad) + pad) * t + pad) + 1;
     }
     Poisoned memory;
@@ -132,63 +130,25 @@ struct Qkv {
     qn_tensor q, k, v;
 };
 
-// Exactly the bytes asked for, aligned, full of NaN, with a guard behind them.
-class Workspace {
-  public:
-    explicit Workspace(size_t bytes) : bytes(bytes) {
-        void *p = aligned_alloc(64, (bytes + 63) / 64 * 64 + 64);
-        memory.reset((unsigned char *)p);
-        memset(p, 0xff, bytes);
-        memset((char *)p + bytes, 0xa5, 64);
-    }
-    void *data() { return bytes ? memory.get() : nullptr; }
-    void expect_guard_intact() const {
-        for (int i = 0; i < 64; i++)
-            ASSERT_EQ(memory.get()[bytes + i], 0xa5) << "written past the workspace";
-    }
-
-  private:
-    struct Free {
-        void operator()(unsigned char *p) const { free(p); }
-    };
-    size_t bytes;
-    std::unique_ptr<unsigned char, Free> memory;
-};
-
 // ---- a run -------------------------------------------------------------------------
 
-inline void expect_ok(qn_status status) {
-    EXPECT_EQ(status, QN_OK) << qn_message(status);
-    qn_status_free(status);
-}
-
-class Backend {
+// A CPU backend, whose memory is the host's.
+class Backend : public Device {
   public:
-    explicit Backend(int n_threads) {
-        expect_ok(qn_cpu_open(n_threads, &backend));
-        expect_ok(backend->ops->stream_create(backend, &stream));
-    }
-    ~Backend() {
-        backend->ops->stream_destroy(stream);
-        backend->ops->close(backend);
-    }
-    Backend(const Backend &) = delete;
+    explicit Backend(int n_threads) : Device({"cpu", n_threads}) {}
 
     void forward(qn_attention_args args) {
-        Workspace workspace(backend->ops->attention_forward_workspace(backend, &args));
+        Workspace workspace(*this, ops().attention_forward_workspace(backend, &args));
         args.workspace = workspace.data();
-        expect_ok(backend->ops->attention_forward(stream, &args));
-        workspace.expect_guard_intact();
+        expect_ok(ops().attention_forward(stream, &args));
+        workspace.expect_guards_intact();
     }
     void backward(qn_attention_args args) {
-        Workspace workspace(backend->ops->attention_backward_workspace(backend, &args));
+        Workspace workspace(*this, ops().attention_backward_workspace(backend, &args));
         args.workspace = workspace.data();
-        expect_ok(backend->ops->attention_backward(stream, &args));
-        workspace.expect_guard_intact();
+        expect_ok(ops().attention_backward(stream, &args));
+        workspace.expect_guards_intact();
     }
-
-    qn_backend *backend = nullptr;
-    qn_stream *stream = nullptr;
 };
 
 inline AttentionInputs<float> random_inputs(const AttentionCase &c) {
@@ -208,7 +168,7 @@ inline AttentionInputs<float> random_inputs(const AttentionCase &c) {
 class AttentionCall {
   public:
     AttentionCall(const AttentionCase &c, const AttentionInputs<float> &in)
-        : c(c), own(c.layout == Layout::kQkvSlices ? Layout::kPadded : c.layout),
+        : c(c), own(c.layout == AttentionLayout::kQkvSlices ? AttentionLayout::kPadded : c.layout),
           qkv(slices() ? c.shape : AttentionShape()), dqkv(slices() ? c.shape : AttentionShape()),
           q(like_q()), k(like_k()), v(like_k()), dq(like_q()), dk(like_k()), dv(like_k()),
           o(like_q()), dout(like_q()),
@@ -267,7 +227,7 @@ class AttentionCall {
     qn_attention_args args = {};
 
   private:
-    bool slices() const { return c.layout == Layout::kQkvSlices; }
+    bool slices() const { return c.layout == AttentionLayout::kQkvSlices; }
     Tensor4 like_q() const {
         return Tensor4(own, c.shape.batch, c.shape.n_queries, c.shape.n_heads, c.shape.head_dim);
     }
@@ -283,7 +243,7 @@ class AttentionCall {
     }
 
     const AttentionCase &c;
-    Layout own;
+    AttentionLayout own;
     Qkv qkv, dqkv;
     Tensor4 q, k, v, dq, dk, dv, o, dout, lse;
     std::vector<float> sums;

@@ -44,9 +44,11 @@ inline qn_config with_groups(qn_config c) {
     c.n_kv_heads = 2;
     return c;
 }
-// Heads that do not fill the residual stream.
-inline qn_config with_wide_heads(qn_config c) {
+// Heads that do not fill the residual stream, and padding between parameters.
+inline qn_config with_odd_widths(qn_config c) {
+    c.hidden_size = 36;
     c.head_dim = 16;
+    c.ffn_size = 45;
     return c;
 }
 inline qn_config with_window(qn_config c) {

@@ -43,7 +43,7 @@ TEST(AttentionReference, GradientsAreFiniteDifferences) {
 
 class Attention : public testing::TestWithParam<qn_attn_impl> {
   protected:
-    AttentionCase make(AttentionShape shape, Layout layout = Layout::kPadded) {
+    AttentionCase make(AttentionShape shape, AttentionLayout layout = AttentionLayout::kPadded) {
         AttentionCase c;
         c.shape = std::move(shape);
         c.impl = GetParam();
@@ -96,7 +96,8 @@ TEST_P(Attention, FewerQueriesThanKeys) {
 
 // Causal or not, windowed or not, packed documents or not; every layout.
 TEST_P(Attention, EveryCombinationOfMasks) {
-    for (Layout layout : {Layout::kDense, Layout::kQkvSlices, Layout::kPadded}) {
+    for (AttentionLayout layout :
+         {AttentionLayout::kDense, AttentionLayout::kQkvSlices, AttentionLayout::kPadded}) {
         for (int mask = 0; mask < 8; mask++) {
             SCOPED_TRACE(testing::Message() << "layout " << (int)layout << " mask " << mask);
             AttentionShape shape = make_shape(2, 203, 203, 2, 1, 8);
@@ -139,7 +140,7 @@ TEST_P(Attention, GroupedQueryHeads) {
         SCOPED_TRACE(testing::Message() << n_heads << "/" << n_kv_heads);
         AttentionShape shape = make_shape(2, 75, 75, n_heads, n_kv_heads, 16);
         shape.causal = true;
-        check_attention(make(shape, Layout::kQkvSlices));
+        check_attention(make(shape, AttentionLayout::kQkvSlices));
     }
 }
 
@@ -273,7 +274,7 @@ TEST(FusedAttention, AnyThreadCountGivesTheSameBits) {
     AttentionCase c;
     c.shape = make_shape(1, 230, 250, 6, 2, 40);
     c.shape.causal = true;
-    c.layout = Layout::kPadded;
+    c.layout = AttentionLayout::kPadded;
     c.stats = true;
     auto in = random_inputs(c);
     Backend one(1);

@@ -14,7 +14,7 @@ class AttentionStats : public testing::TestWithParam<qn_attn_impl> {
         AttentionCase c;
         c.shape = std::move(shape);
         c.impl = GetParam();
-        c.layout = Layout::kPadded;
+        c.layout = AttentionLayout::kPadded;
         c.stats = true;
         return c;
     }

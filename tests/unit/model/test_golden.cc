@@ -63,7 +63,7 @@ Golden load(const std::string &name) {
 
 // Both sides round: quern in fp32, transformers in its norms, angles and softmax. Largest seen:
 // 17 epsilons.
-double rounding(double scale) { return 32 * FLT_EPSILON * scale; }
+double rounding(double scale) { return 48 * FLT_EPSILON * scale; }
 
 class GoldenModel : public testing::TestWithParam<const char *> {
   protected:

@@ -41,7 +41,7 @@ std::vector<qn_config> configs() {
             untied(small_config("LlamaForCausalLM")),
             with_window(with_groups(small_config("MistralForCausalLM"))),
             with_groups(small_config("Qwen2ForCausalLM")),
-            with_wide_heads(with_groups(small_config("Qwen3ForCausalLM"))),
+            with_odd_widths(with_groups(small_config("Qwen3ForCausalLM"))),
             small_config("GPT2LMHeadModel"),
             untied(small_config("GPT2LMHeadModel"))};
 }
@@ -82,21 +82,21 @@ TEST(Params, NamesAndShapesOfQwen2) {
 }
 
 TEST(Params, NamesAndShapesOfQwen3) {
-    qn_config c = with_wide_heads(with_groups(small_config("Qwen3ForCausalLM")));
+    qn_config c = with_odd_widths(with_groups(small_config("Qwen3ForCausalLM")));
     c.n_layers = 1;
-    expect_shapes(Params(c), {{"model.embed_tokens.weight", {61, 32}},
-                              {"model.layers.0.input_layernorm.weight", {32}},
-                              {"model.layers.0.self_attn.q_proj.weight", {64, 32}},
-                              {"model.layers.0.self_attn.k_proj.weight", {32, 32}},
-                              {"model.layers.0.self_attn.v_proj.weight", {32, 32}},
+    expect_shapes(Params(c), {{"model.embed_tokens.weight", {61, 36}},
+                              {"model.layers.0.input_layernorm.weight", {36}},
+                              {"model.layers.0.self_attn.q_proj.weight", {64, 36}},
+                              {"model.layers.0.self_attn.k_proj.weight", {32, 36}},
+                              {"model.layers.0.self_attn.v_proj.weight", {32, 36}},
                               {"model.layers.0.self_attn.q_norm.weight", {16}},
                               {"model.layers.0.self_attn.k_norm.weight", {16}},
-                              {"model.layers.0.self_attn.o_proj.weight", {32, 64}},
-                              {"model.layers.0.post_attention_layernorm.weight", {32}},
-                              {"model.layers.0.mlp.gate_proj.weight", {44, 32}},
-                              {"model.layers.0.mlp.up_proj.weight", {44, 32}},
-                              {"model.layers.0.mlp.down_proj.weight", {32, 44}},
-                              {"model.norm.weight", {32}}});
+                              {"model.layers.0.self_attn.o_proj.weight", {36, 64}},
+                              {"model.layers.0.post_attention_layernorm.weight", {36}},
+                              {"model.layers.0.mlp.gate_proj.weight", {45, 36}},
+                              {"model.layers.0.mlp.up_proj.weight", {45, 36}},
+                              {"model.layers.0.mlp.down_proj.weight", {36, 45}},
+                              {"model.norm.weight", {36}}});
 }
 
 TEST(Params, NamesAndShapesOfGpt2) {
@@ -238,6 +238,21 @@ TEST(Params, InitialMoments) {
             EXPECT_NEAR(sum / n, 0, 5 / std::sqrt(n)) << name;
             EXPECT_NEAR(squares / n, 1, 5 * std::sqrt(2 / n)) << name;
             EXPECT_NEAR(fourth / n, 3, 5 * std::sqrt(96 / n)) << name;
+        }
+    }
+}
+
+// embed_std is for the table of tokens alone.
+TEST(Params, EmbeddingsMayHaveTheirOwnStandardDeviation) {
+    for (const char *architecture : {"LlamaForCausalLM", "GPT2LMHeadModel"}) {
+        qn_config config = untied(small_config(architecture));
+        Params plain(config);
+        config.embed_std = 0.5;
+        Params own(config);
+        for (int i = 0; i < own.params.count; i++) {
+            const qn_param &p = own.params.items[i];
+            EXPECT_EQ(p.init_std, p.role == QN_WTE ? 0.5f : plain.params.items[i].init_std)
+                << p.name;
         }
     }
 }

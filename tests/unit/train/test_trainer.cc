@@ -1,0 +1,324 @@
+#include <cmath>
+
+#include "unit/train/tiny_run.h"
+
+using Trainer = TinyRun;
+using Names = std::vector<std::string>;
+namespace fs = std::filesystem;
+
+static std::string bytes_of(const std::string &checkpoint) {
+    return TempDir::read(checkpoint + "/model.safetensors") +
+           TempDir::read(checkpoint + "/optimizer.safetensors");
+}
+
+// ---- going on ---------------------------------------------------------------------------
+
+TEST_F(Trainer, IsAFunctionOfItsOptions) {
+    ASSERT_OK(train());
+    const Names first = losses();
+    EXPECT_EQ(first.size(), (size_t)kSteps);
+    in("again");
+    ASSERT_OK(train());
+    EXPECT_EQ(losses(), first);
+    in("other seed");
+    set("seed", "2");
+    ASSERT_OK(train());
+    EXPECT_NE(losses(), first);
+}
+
+TEST_F(Trainer, ResumedAtAnyStepItIsTheUninterruptedRun) {
+    in("reference");
+    ASSERT_OK(train());
+    const Names expected = losses();
+    const std::string last = bytes_of(checkpoint(kSteps));
+    for (int64_t step = 1; step < kSteps; step++) {
+        in("stopped at " + std::to_string(step));
+        ASSERT_OK(train(false, step));
+        EXPECT_TRUE(result.interrupted);
+        EXPECT_EQ(result.saved_step, step);
+        EXPECT_EQ(result.last.step, step);
+        ASSERT_OK(resume());
+        EXPECT_FALSE(result.interrupted);
+        EXPECT_EQ(losses(), expected);
+        EXPECT_EQ(bytes_of(checkpoint(kSteps)), last);
+    }
+}
+
+TEST_F(Trainer, ResumedAfterEveryStep) {
+    in("reference");
+    ASSERT_OK(train());
+    const Names expected = losses();
+    in("run");
+    ASSERT_OK(train(false, 1));
+    for (int64_t step = 2; step <= kSteps; step++) ASSERT_OK(resume(step));
+    EXPECT_EQ(losses(), expected);
+}
+
+// A run that was killed in step 6, with a checkpoint of step 4.
+TEST_F(Trainer, ResumeTruncatesTheLogs) {
+    set("save-every", "4");
+    ASSERT_OK(train());
+    const Names expected = losses();
+    fs::remove_all(checkpoint(6));
+    std::string text;
+    for (int i = 0; i < 6; i++) text += log()[i] + "\n";
+    dir.write("run/log.jsonl", text + "{\"step\":6,\"lo");
+    dir.write("run/lens.jsonl", "{\"step\":4}\n{\"step\":5}\n");
+    ASSERT_OK(resume());
+    EXPECT_EQ(losses(), expected);
+    EXPECT_EQ(reports.front().step, 5);
+    EXPECT_EQ(TempDir::read(run + "/lens.jsonl"), "{\"step\":4}\n");
+}
+
+TEST_F(Trainer, ResumeWithoutACheckpointBeginsAgain) {
+    in("reference");
+    ASSERT_OK(train());
+    const Names expected = losses();
+    in("cut");
+    ASSERT_OK(train(false, 1));
+    fs::remove_all(checkpoint(1));
+    ASSERT_OK(resume());
+    EXPECT_NE(notes.find("from the beginning"), std::string::npos);
+    EXPECT_EQ(losses(), expected);
+}
+
+TEST_F(Trainer, ResumeOfNothingIsANewRun) {
+    ASSERT_OK(resume());
+    EXPECT_EQ(losses().size(), (size_t)kSteps);
+}
+
+TEST_F(Trainer, MoreStepsContinueAFinishedRun) {
+    set("schedule", "constant");
+    in("reference");
+    ASSERT_OK(train());
+    const Names expected = losses();
+    in("run");
+    set("steps", "3");
+    ASSERT_OK(train());
+    ASSERT_OK(resume());
+    EXPECT_EQ(result.last.step, 0) << "there was nothing to do";
+    EXPECT_EQ(result.saved_step, 3);
+    set("steps", std::to_string(kSteps));
+    ASSERT_OK(resume());
+    EXPECT_EQ(losses(), expected);
+}
+
+TEST_F(Trainer, DamagedCheckpointsArePassedOver) {
+    set("save-every", "2");
+    ASSERT_OK(train());
+    const Names expected = losses();
+    const std::string path = checkpoint(6) + "/optimizer.safetensors";
+    fs::resize_file(path, fs::file_size(path) - 1);
+    ASSERT_OK(resume());
+    EXPECT_NE(notes.find("step-6/optimizer.safetensors"), std::string::npos) << notes;
+    EXPECT_EQ(reports.front().step, 5);
+    EXPECT_EQ(losses(), expected);
+    EXPECT_EQ(checkpoints(), (Names{"step-4", "step-6", "step-6.damaged"}));
+}
+
+TEST_F(Trainer, ResumeKeepsWhatShapesTheNumbers) {
+    ASSERT_OK(train(false, 4));
+    const qn_train_options before = options;
+    const std::vector<std::pair<std::string, std::string>> others = {
+        {"data", dir.path()},   {"model", "default"},  {"batch-size", "4"},
+        {"seq-len", "8"},       {"grad-accum", "1"},   {"lr", "0.1"},
+        {"min-lr", "0.1"},      {"warmup", "3"},       {"schedule", "wsd"},
+        {"decay", "0.1"},       {"weight-decay", "0"}, {"beta1", "0.5"},
+        {"beta2", "0.5"},       {"eps", "0.5"},        {"clip", "0"},
+        {"seed", "2"},          {"precision", "bf16"}, {"attention", "naive"},
+        {"recompute", "block"}, {"documents", "off"}};
+    int fixed = 0, count;
+    const qn_option *table = qn_option_table(&count);
+    for (int i = 0; i < count; i++) fixed += !table[i].resumable;
+    EXPECT_EQ((int)others.size(), fixed);
+    for (const auto &[name, value] : others) {
+        options = before;
+        set(name, value);
+        EXPECT_ERROR(resume(), QN_CODE_USAGE, "--" + name, value, "run.json", "leave the flag out");
+    }
+    options = before;
+    for (const char *name : {"eval-every", "eval-tokens", "save-every", "keep-every", "keep-last"})
+        set(name, "1");
+    EXPECT_OK(resume());
+}
+
+// ---- the folder ---------------------------------------------------------------------------
+
+TEST_F(Trainer, LeavesAnotherRunAlone) {
+    ASSERT_OK(train());
+    const std::string before = TempDir::read(run + "/log.jsonl");
+    EXPECT_ERROR(train(), QN_CODE_USAGE, run, "exists already", "--resume");
+    EXPECT_EQ(TempDir::read(run + "/log.jsonl"), before);
+}
+
+TEST_F(Trainer, FolderHoldsConfigAndOptions) {
+    ASSERT_OK(train());
+    qn_config config;
+    ASSERT_OK(qn_config_load((run + "/config.json").c_str(), &config));
+    EXPECT_EQ(config.vocab_size, kVocab);
+    qn_train_options saved;
+    qn_options_default(&saved);
+    ASSERT_OK(qn_options_load(&saved, (run + "/run.json").c_str()));
+    EXPECT_EQ(memcmp(&saved, &options, sizeof saved), 0);
+}
+
+TEST_F(Trainer, KeepsTheCheckpointsThatItShould) {
+    set("save-every", "1");
+    set("keep-last", "2");
+    set("keep-every", "3");
+    ASSERT_OK(train());
+    EXPECT_EQ(checkpoints(), (Names{"step-3", "step-5", "step-6"}));
+}
+
+TEST_F(Trainer, FailsBeforeItMakesAFolder) {
+    const std::string shard_path = dir.write("data/train_000000.bin", "short");
+    EXPECT_ERROR(train(), QN_CODE_INVALID, shard_path);
+    EXPECT_FALSE(fs::exists(run));
+    set("data", dir / "none");
+    EXPECT_ERROR(train(), QN_CODE_IO, "none");
+    EXPECT_FALSE(fs::exists(run));
+}
+
+// ---- what is computed -----------------------------------------------------------------------
+
+static std::vector<double> values(const std::vector<qn_step_report> &reports) {
+    std::vector<double> losses;
+    for (const qn_step_report &r : reports) losses.push_back(r.loss);
+    return losses;
+}
+
+// fp32 sums in another order: at first a few roundings of a loss near 4, which training
+// then spreads.
+static void expect_near(const std::vector<double> &a, const std::vector<double> &b) {
+    ASSERT_EQ(a.size(), b.size());
+    EXPECT_NEAR(a[0], b[0], 4 * std::ldexp(a[0], -23));
+    for (size_t i = 1; i < a.size(); i++) EXPECT_NEAR(a[i], b[i], 1e-4 * a[i]) << i;
+}
+
+TEST_F(Trainer, NaiveAndFusedAttentionAgree) {
+    set("attention", "fused");
+    ASSERT_OK(train());
+    const std::vector<double> fused = values(reports);
+    in("naive");
+    set("attention", "naive");
+    ASSERT_OK(train());
+    expect_near(fused, values(reports));
+}
+
+TEST_F(Trainer, RecomputationChangesNothing) {
+    ASSERT_OK(train());
+    const Names expected = losses();
+    for (const char *policy : {"norms", "block"}) {
+        in(policy);
+        set("recompute", policy);
+        ASSERT_OK(train());
+        EXPECT_EQ(losses(), expected) << policy;
+    }
+}
+
+// A step sees the same sequences, whatever its micro-steps.
+TEST_F(Trainer, MicroStepsAddUp) {
+    set("batch-size", "4");
+    set("grad-accum", "1");
+    ASSERT_OK(train());
+    const std::vector<double> whole = values(reports);
+    for (const char *parts : {"2", "4"}) {
+        in(std::string("parts ") + parts);
+        set("grad-accum", parts);
+        set("batch-size", std::to_string(4 / atoi(parts)));
+        ASSERT_OK(train());
+        expect_near(whole, values(reports));
+        EXPECT_EQ(reports.back().tokens, kSteps * 4 * 16);
+    }
+}
+
+TEST_F(Trainer, Learns) {
+    set("steps", "60");
+    ASSERT_OK(train());
+    EXPECT_NEAR(reports.front().loss, std::log(64), 0.5);
+    EXPECT_LT(reports.back().loss, 3.3);
+    EXPECT_LT(reports.back().val_loss, 3.5);
+}
+
+TEST_F(Trainer, ReportsEveryStep) {
+    ASSERT_OK(train());
+    ASSERT_EQ(reports.size(), (size_t)kSteps);
+    double seconds = 0;
+    for (int i = 0; i < kSteps; i++) {
+        const qn_step_report &r = reports[i];
+        EXPECT_EQ(r.step, i + 1);
+        EXPECT_EQ(r.steps, kSteps);
+        EXPECT_EQ(r.tokens, 64 * (i + 1));
+        EXPECT_TRUE(std::isfinite(r.loss) && r.grad_norm > 0 && r.lr > 0);
+        EXPECT_GT(r.tokens_per_s, 0);
+        EXPECT_GT(r.flops_per_s, r.tokens_per_s);
+        EXPECT_GT(r.seconds, seconds);
+        seconds = r.seconds;
+        EXPECT_EQ(r.evaluated, r.step % 3 == 0 || r.step == kSteps) << r.step;
+        // Two bytes a token, by data.json.
+        if (r.evaluated) {
+            EXPECT_NEAR(r.bits_per_byte, r.val_loss / std::log(2) / 2, 1e-12);
+        }
+    }
+    EXPECT_EQ(result.last.step, kSteps);
+    EXPECT_EQ(result.saved_step, kSteps);
+    EXPECT_EQ(log().size(), (size_t)kSteps + 2);
+}
+
+TEST_F(Trainer, HooksMayBeAbsent) {
+    const qn_train_hooks none = {};
+    EXPECT_OK(qn_train(&options, true, &none, &result));
+    EXPECT_EQ(result.saved_step, kSteps);
+}
+
+// ---- divergence -----------------------------------------------------------------------------
+
+TEST_F(Trainer, ALossThatIsNotFiniteEndsTheRun) {
+    set("lr", "1000");
+    set("warmup", "0");
+    set("clip", "0");
+    set("steps", "100");
+    set("save-every", "1");
+    set("eval-every", "0");
+    qn_status status = train();
+    const std::string message = qn_message(status);
+    ASSERT_EQ(qn_status_code(status), QN_CODE_NUMERIC) << message;
+    qn_status_free(status);
+    const std::string bad = std::to_string(reports.size() + 1);
+    EXPECT_EQ(message.find("step " + bad + ": "), 0u) << message;
+    EXPECT_NE(message.find("--lr"), std::string::npos);
+    EXPECT_EQ(losses().size(), reports.size());
+    EXPECT_FALSE(fs::exists(checkpoint(reports.size() + 1)));
+    EXPECT_TRUE(reports.empty() || fs::exists(checkpoint(reports.size())));
+}
+
+// ---- fine-tuning ------------------------------------------------------------------------------
+
+TEST_F(Trainer, StartsFromTheWeightsOfAFolder) {
+    ASSERT_OK(train());
+    const double before = result.last.val_loss;
+    set("model", checkpoint(kSteps));
+    in("frozen");
+    set("lr", "0");
+    ASSERT_OK(train());
+    EXPECT_EQ(result.last.val_loss, before);
+}
+
+TEST_F(Trainer, FineTuningBeginsAgainFromItsWeights) {
+    ASSERT_OK(train());
+    set("model", checkpoint(kSteps));
+    in("reference");
+    ASSERT_OK(train());
+    const Names expected = losses();
+    in("cut");
+    ASSERT_OK(train(false, 2));
+    fs::remove_all(checkpoint(2));
+    ASSERT_OK(resume());
+    EXPECT_EQ(losses(), expected);
+}
+
+TEST_F(Trainer, WeightsThatAreMissingMakeNoFolder) {
+    set("model", dir.path());
+    EXPECT_ERROR(train(), QN_CODE_IO, "model.safetensors", "No such file");
+    EXPECT_FALSE(fs::exists(run));
+}
