@@ -29,6 +29,7 @@ enum {
     KEY_TOKENS,
     KEY_BATCH,
     KEY_SEQ,
+    KEY_OVERLAP,
     KEY_PRECISION,
     KEY_BACKEND,
     KEY_THREADS,
@@ -44,6 +45,8 @@ static const struct argp_option options[] = {
     {"tokens", KEY_TOKENS, "N", 0, "read at most N tokens (default: all)", 2},
     {"batch-size", KEY_BATCH, "B", 0, "sequences at a time (default 8)", 2},
     {"seq-len", KEY_SEQ, "T", 0, "tokens of a sequence (default: the run's, or 256)", 2},
+    {"overlap", KEY_OVERLAP, "X", 0,
+     "leading share of a sequence that is context only (default: the run's, or 0.5)", 2},
     {"precision", KEY_PRECISION, "NAME", 0, "fp32 or bf16 (default fp32)", 3},
     {"json", KEY_JSON, "FILE", 0, "write the figures there too", 3},
     {"backend", KEY_BACKEND, "NAME", 0, "auto or cpu (default auto)", 3},
@@ -55,6 +58,7 @@ typedef struct arguments {
     const char *data, *json;
     bool train_split;
     int64_t tokens, batch_size, seq_len;
+    double overlap; /* negative: not given */
     qn_dtype precision;
 } arguments;
 
@@ -87,6 +91,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case KEY_SEQ:
         a->seq_len = qn_arg_int(state, "--seq-len", arg, 1, INT32_MAX);
+        break;
+    case KEY_OVERLAP:
+        a->overlap = qn_arg_real(state, "--overlap", arg, 0, 0.99);
         break;
     case KEY_PRECISION:
         a->precision = strcmp(arg, "bf16") ? QN_F32 : QN_BF16;
@@ -123,6 +130,7 @@ static qn_status complete(const arguments *a, qn_train_options *run) {
     }
     if (a->data) QN_TRY(qn_option_set(run, qn_option_find("data"), a->data, "command line"));
     if (a->seq_len) run->seq_len = a->seq_len;
+    if (a->overlap >= 0) run->eval_overlap = a->overlap;
     return *run->data ? QN_OK : qn_error(QN_CODE_USAGE, "--data DIR is missing");
 }
 
@@ -154,9 +162,11 @@ static qn_status evaluate(const arguments *a, const qn_train_options *run,
     QN_TRY(qn_open_model(&a->choice, &plan, &opened));
     const int64_t vocab_size = qn_model_plan(opened.model)->config.vocab_size;
     const int64_t boundary = dataset->boundary_id;
-    const qn_loader_options loader_options = {.seq_len = run->seq_len,
-                                              .boundary_id = boundary < vocab_size ? boundary : -1,
-                                              .vocab_size = vocab_size};
+    const qn_loader_options loader_options = {
+        .seq_len = run->seq_len,
+        .overlap = (int64_t)(run->eval_overlap * (double)run->seq_len),
+        .boundary_id = boundary < vocab_size ? boundary : -1,
+        .vocab_size = vocab_size};
     qn_loader *loader = NULL;
     qn_eval_result result;
     qn_status status = qn_loader_open(
@@ -169,8 +179,10 @@ static qn_status evaluate(const arguments *a, const qn_train_options *run,
 }
 
 qn_status cmd_eval(int argc, char **argv) {
-    arguments a = {
-        .choice = {.checkpoint = -1, .backend = "auto"}, .tokens = INT64_MAX, .batch_size = 8};
+    arguments a = {.choice = {.checkpoint = -1, .backend = "auto"},
+                   .tokens = INT64_MAX,
+                   .batch_size = 8,
+                   .overlap = -1};
     const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     qn_train_options run;

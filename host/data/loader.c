@@ -18,6 +18,10 @@ static qn_status check_options(const qn_loader_options *o) {
     if (o->seq_len < 1 || o->seq_len > INT32_MAX)
         return qn_error(QN_CODE_USAGE, "sequence length %lld: expected 1 to %d",
                         (long long)o->seq_len, INT32_MAX);
+    if (o->overlap < 0 || o->overlap >= o->seq_len || (o->shuffle && o->overlap))
+        return qn_error(QN_CODE_USAGE,
+                        "overlap %lld: expected 0 to %lld, and 0 for shuffled sequences",
+                        (long long)o->overlap, (long long)o->seq_len - 1);
     if (o->vocab_size < 1 || o->vocab_size > INT32_MAX)
         return qn_error(QN_CODE_USAGE, "vocabulary size %lld: expected 1 to %d",
                         (long long)o->vocab_size, INT32_MAX);
@@ -39,8 +43,9 @@ static qn_status count_sequences(qn_loader *l, const char *pattern) {
                         "%lld: shorten the sequences or give more text",
                         pattern, (long long)l->text.tokens, (long long)length,
                         (long long)length + 1);
+    int64_t stride = qn_loader_stride(l);
     if (!l->options.shuffle)
-        l->sequences = (targets + length - 1) / length;
+        l->sequences = 1 + (targets - length + stride - 1) / stride;
     else
         l->sequences = targets / length > 1 ? targets / length - 1 : 1;
     return QN_OK;
@@ -69,6 +74,7 @@ void qn_loader_close(qn_loader *l) {
 
 int64_t qn_loader_tokens(const qn_loader *l) { return l->text.tokens; }
 int64_t qn_loader_sequences(const qn_loader *l) { return l->sequences; }
+int64_t qn_loader_stride(const qn_loader *l) { return l->options.seq_len - l->options.overlap; }
 
 /* --- reading --- */
 
@@ -76,7 +82,7 @@ int64_t qn_loader_sequences(const qn_loader *l) { return l->sequences; }
 static int64_t window_start(const qn_loader *l, int64_t index) {
     const qn_loader_options *o = &l->options;
     int64_t k = index % l->sequences;
-    if (!o->shuffle) return k * o->seq_len;
+    if (!o->shuffle) return k * qn_loader_stride(l);
     uint64_t epoch = (uint64_t)(index / l->sequences);
     qn_philox r = qn_philox_at(o->seed, QN_RANDOM_SHUFFLE, 0, epoch);
     uint64_t key = (uint64_t)r.x[1] << 32 | r.x[0], draw = (uint64_t)r.x[3] << 32 | r.x[2];
@@ -108,6 +114,8 @@ qn_status qn_loader_fill(const qn_loader *l, int64_t index, int32_t *tokens, int
         tokens[i] = 0;
         targets[i] = -1;
     }
+    if (start > 0)
+        for (int64_t i = 0; i < l->options.overlap; i++) targets[i] = -1;
     if (doc_start) {
         mark_documents(tokens, n, l->options.boundary_id, doc_start);
         for (int64_t i = n; i < length; i++) doc_start[i] = doc_start[n - 1];

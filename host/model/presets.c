@@ -7,7 +7,7 @@ typedef struct preset {
     const char *name, *architecture, *description;
     int64_t vocab, layers, hidden, heads, kv_heads, head_dim, ffn, seq_len;
     double theta, eps;
-    double embed_std; /* 0: as all other weights */
+    double init_std, embed_std; /* 0: the usual 0.02; as all other weights */
     bool tied;
     int64_t bos, eos; /* ids in its own vocabulary */
 } preset;
@@ -20,29 +20,29 @@ typedef struct preset {
 /* clang-format off */
 static const preset presets[] = {
     /* name, class, description,
-     * vocab, layers, hidden, heads, kv, head_dim, ffn, seq_len, theta, eps, embed_std, tied, bos, eos */
+     * vocab, layers, hidden, heads, kv, head_dim, ffn, seq_len, theta, eps, init_std, embed_std, tied, bos, eos */
     {"default", QWEN3, "a small Qwen3-like model that trains in minutes on a CPU",
-     4096, 4, 192, 6, 6, 32, 512, 256, 1e4, 1e-6, 0, true, -1, -1},
+     4096, 4, 128, 4, 4, 32, 352, 256, 1e4, 1e-6, 0.088, 0.2, false, -1, -1},
     {"gpt2-12m", GPT2, "a small GPT-2 for short runs on a CPU",
-     4096, 6, 384, 6, 6, 64, 1536, 256, 0, 1e-5, 0, true, -1, -1},
+     4096, 6, 384, 6, 6, 64, 1536, 256, 0, 1e-5, 0, 0, true, -1, -1},
     {"gpt2-124m", GPT2, "GPT-2 small, as OpenAI published it",
-     50257, 12, 768, 12, 12, 64, 3072, 1024, 0, 1e-5, 0, true, 50256, 50256},
+     50257, 12, 768, 12, 12, 64, 3072, 1024, 0, 1e-5, 0, 0, true, 50256, 50256},
     {"gpt2-355m", GPT2, "GPT-2 medium",
-     50257, 24, 1024, 16, 16, 64, 4096, 1024, 0, 1e-5, 0, true, 50256, 50256},
+     50257, 24, 1024, 16, 16, 64, 4096, 1024, 0, 1e-5, 0, 0, true, 50256, 50256},
     {"gpt2-774m", GPT2, "GPT-2 large",
-     50257, 36, 1280, 20, 20, 64, 5120, 1024, 0, 1e-5, 0, true, 50256, 50256},
+     50257, 36, 1280, 20, 20, 64, 5120, 1024, 0, 1e-5, 0, 0, true, 50256, 50256},
     {"gpt2-1.5b", GPT2, "GPT-2 XL",
-     50257, 48, 1600, 25, 25, 64, 6400, 1024, 0, 1e-5, 0, true, 50256, 50256},
+     50257, 48, 1600, 25, 25, 64, 6400, 1024, 0, 1e-5, 0, 0, true, 50256, 50256},
     {"qwen2.5-0.5b", QWEN2, "Qwen2.5-0.5B",
-     151936, 24, 896, 14, 2, 64, 4864, 32768, 1e6, 1e-6, 0, true, 151643, 151643},
+     151936, 24, 896, 14, 2, 64, 4864, 32768, 1e6, 1e-6, 0, 0, true, 151643, 151643},
     {"qwen2.5-1.5b", QWEN2, "Qwen2.5-1.5B",
-     151936, 28, 1536, 12, 2, 128, 8960, 131072, 1e6, 1e-6, 0, true, 151643, 151643},
+     151936, 28, 1536, 12, 2, 128, 8960, 131072, 1e6, 1e-6, 0, 0, true, 151643, 151643},
     {"qwen2.5-7b", QWEN2, "Qwen2.5-7B",
-     152064, 28, 3584, 28, 4, 128, 18944, 131072, 1e6, 1e-6, 0, false, 151643, 151643},
+     152064, 28, 3584, 28, 4, 128, 18944, 131072, 1e6, 1e-6, 0, 0, false, 151643, 151643},
     {"llama3.2-1b", LLAMA, "Llama-3.2-1B, without its scaling of rotary positions",
-     128256, 16, 2048, 32, 8, 64, 8192, 131072, 5e5, 1e-5, 0, true, 128000, 128001},
+     128256, 16, 2048, 32, 8, 64, 8192, 131072, 5e5, 1e-5, 0, 0, true, 128000, 128001},
     {"llama2-7b", LLAMA, "Llama-2-7B",
-     32000, 32, 4096, 32, 32, 128, 11008, 4096, 1e4, 1e-5, 0, false, 1, 2},
+     32000, 32, 4096, 32, 32, 128, 11008, 4096, 1e4, 1e-5, 0, 0, false, 1, 2},
 };
 /* clang-format on */
 
@@ -95,7 +95,7 @@ qn_status qn_config_preset(const char *name, int64_t vocab_size, qn_config *out)
         .max_seq_len = p->seq_len,
         .rope_theta = p->theta,
         .norm_eps = p->eps,
-        .init_std = 0.02,
+        .init_std = p->init_std > 0 ? p->init_std : 0.02,
         .embed_std = p->embed_std,
         .tie_embeddings = p->tied,
         .qkv_bias = family->qkv_bias,

@@ -42,7 +42,8 @@ qn_status qn_evaluate(qn_model *model, const qn_dataset *dataset, const qn_loade
     const qn_plan_options *plan = &qn_model_plan(model)->options;
     const int64_t B = plan->batch_size, T = plan->seq_len, N = B * T;
     int64_t end = qn_loader_sequences(loader);
-    const int64_t wanted = max_tokens / T + (max_tokens % T != 0);
+    const int64_t stride = qn_loader_stride(loader);
+    const int64_t wanted = max_tokens / stride + (max_tokens % stride != 0);
     if (wanted < end) end = wanted;
     const double begun = qn_clock();
     double loss = 0, bytes = 0;

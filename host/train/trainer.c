@@ -130,6 +130,7 @@ static qn_status open_loaders(session *s, int64_t vocab_size) {
                                      .vocab_size = vocab_size};
     qn_loader_options val = train;
     val.shuffle = 0;
+    val.overlap = (int64_t)(s->options.eval_overlap * (double)s->options.seq_len);
     QN_TRY(qn_loader_open(s->dataset.train_pattern, &train, &s->train_loader));
     return qn_loader_open(s->dataset.val_pattern, &val, &s->val_loader);
 }

@@ -15,9 +15,12 @@ typedef struct qn_loader qn_loader;
 typedef struct qn_loader_options {
     int64_t seq_len;     /* T: tokens of a sequence */
     uint64_t seed;       /* order of the sequences and where epochs start */
-    int shuffle;         /* 0: in the order of the text, without overlap */
+    int shuffle;         /* 0: in the order of the text */
     int64_t boundary_id; /* the token that begins (or ends) documents; -1: none */
     int64_t vocab_size;  /* every token is checked against it as it is read */
+    int64_t overlap;     /* without shuffle: leading tokens that a sequence shares with the one
+                            before it and that only serve as context, their targets being -1;
+                            less than seq_len */
 } qn_loader_options;
 
 /* Maps the shards that `pattern` (a glob) names, in order of their names; they are
@@ -28,11 +31,13 @@ void qn_loader_close(qn_loader *loader);
 
 int64_t qn_loader_tokens(const qn_loader *loader);    /* tokens in all shards */
 int64_t qn_loader_sequences(const qn_loader *loader); /* sequences of one epoch */
+/* Targets that a sequence has, the first and the last of a pass aside. */
+int64_t qn_loader_stride(const qn_loader *loader);
 
 /* Fills sequence `index` (0 and up, epochs follow each other): a pure function of
  * shards, options and index, so that a position is one number. With shuffle, each
  * epoch visits each window once, in an order of its own and with windows that start
- * at an offset of its own. Without, index runs over consecutive windows of one
+ * at an offset of its own. Without, index runs over the windows of one
  * pass; the last one is filled up at its end with token 0 and targets -1, so that
  * every token of the text but the first is a target exactly once.
  *   tokens, targets (T) int32: targets[i] is the token after tokens[i].

@@ -29,7 +29,9 @@ typedef struct qn_train_options {
     int64_t attention; /* qn_attn_impl */
     int64_t recompute; /* qn_recompute */
     int64_t documents; /* bool */
-    int64_t eval_every, eval_tokens, save_every, keep_last, keep_every;
+    int64_t eval_every, eval_tokens;
+    double eval_overlap; /* share of a sequence */
+    int64_t save_every, keep_last, keep_every;
     char backend[QN_OPTION_TEXT];
     int64_t threads;
 } qn_train_options;

@@ -19,7 +19,7 @@ class Kill(ProgramTest):
         self.random = random.Random(int(time.time()))
 
     def args(self, run, *more):
-        return self.train_args("--steps", 30, "--save-every", 1, "--eval-every", 7, *more,
+        return self.train_args("--steps", 60, "--save-every", 1, "--eval-every", 7, *more,
                                run=run, model=self.model)
 
     def kill_once(self, moment):
@@ -34,7 +34,7 @@ class Kill(ProgramTest):
         return child.returncode == 0
 
     def at_random(self, child):
-        time.sleep(self.random.uniform(0.01, 0.2))
+        time.sleep(self.random.uniform(0.01, 0.12))
 
     def while_saving(self, child):
         """When a save is under way, or a removal."""
@@ -69,10 +69,10 @@ class Kill(ProgramTest):
         self.assertGreaterEqual(kills, 5)
         self.assertGreaterEqual(cut_saves, 2)
         self.assertEqual(training_lines(self.run_dir), training_lines(reference))
-        self.assertEqual(checkpoints(self.run_dir), [29, 30])
+        self.assertEqual(checkpoints(self.run_dir), [59, 60])
         self.assertEqual(leftovers(self.run_dir), [])
         for name in FILES[:3]:
-            path = f"checkpoints/step-30/{name}"
+            path = f"checkpoints/step-60/{name}"
             self.assertEqual((self.run_dir / path).read_bytes(), (reference / path).read_bytes())
 
 

@@ -7,12 +7,18 @@ import time
 from program import (QUERN, ProgramTest, checkpoints, leftovers, log_lines, main, training_lines)
 
 
+def take_interrupts():
+    """Also where a shell started the tests in the background, which ignores SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Signals(ProgramTest):
     def start(self, *more, lines):
         """A run of which the log has at least so many lines."""
         child = subprocess.Popen([QUERN, *map(str, self.train_args(*more))], text=True,
                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                 stderr=subprocess.PIPE, env=self.environment())
+                                 stderr=subprocess.PIPE, env=self.environment(),
+                                 preexec_fn=take_interrupts)
         self.addCleanup(child.kill)
         log, deadline = self.run_dir / "log.jsonl", time.monotonic() + 30
         while not log.exists() or log.read_text().count("\n") < lines:

@@ -36,8 +36,9 @@ class LoaderTest : public testing::Test {
             dir.write("t_" + std::to_string(i) + ".bin", gpt2_shard(tokens));
         }
     }
-    Loader open(int64_t seq_len, bool shuffle, uint64_t seed = 1, int64_t boundary = -1) {
-        const qn_loader_options o = {seq_len, seed, shuffle, boundary, 60000};
+    Loader open(int64_t seq_len, bool shuffle, uint64_t seed = 1, int64_t boundary = -1,
+                int64_t overlap = 0) {
+        const qn_loader_options o = {seq_len, seed, shuffle, boundary, 60000, overlap};
         qn_loader *l = nullptr;
         EXPECT_OK(qn_loader_open((dir / "t_*.bin").c_str(), &o, &l));
         return {l, qn_loader_close};
@@ -81,6 +82,31 @@ TEST(Permute, IsABijectionThatKeysChange) {
     std::set<int64_t> images;
     for (int64_t i = 0; i < 100; i++) images.insert(qn_permute(3, huge, huge - 1 - i));
     EXPECT_EQ(images.size(), 100u);
+}
+
+TEST_F(LoaderTest, OverlapGivesEveryTargetContextOnce) {
+    for (int n_tokens : {9, 10, 12, 13, 14, 30, 61}) {
+        for (int64_t overlap : {0, 1, 4, 7}) {
+            write_counting(n_tokens);
+            const Loader l = open(8, false, 1, -1, overlap);
+            std::vector<int> seen((size_t)n_tokens + 1);
+            for (int64_t k = 0; k < qn_loader_sequences(l.get()); k++) {
+                const Sequence s = fill(l, 8, k);
+                for (int64_t i = 0; i < 8; i++) {
+                    if (s.targets[(size_t)i] < 0) continue;
+                    EXPECT_EQ(s.targets[(size_t)i], s.tokens[(size_t)i] + 1);
+                    EXPECT_TRUE(k == 0 || i >= overlap) << k << " " << i;
+                    seen[(size_t)s.targets[(size_t)i]]++;
+                }
+            }
+            for (int t = 2; t <= n_tokens; t++) {
+                EXPECT_EQ(seen[(size_t)t], 1) << t << " of " << n_tokens << ", " << overlap;
+            }
+        }
+    }
+    EXPECT_ERROR(open_status({8, 1, 0, -1, 100, 8}), QN_CODE_USAGE, "overlap 8", "0 to 7");
+    EXPECT_ERROR(open_status({8, 1, 0, -1, 100, -1}), QN_CODE_USAGE, "overlap -1");
+    EXPECT_ERROR(open_status({8, 1, 1, -1, 100, 2}), QN_CODE_USAGE, "shuffled");
 }
 
 TEST_F(LoaderTest, UnshuffledMakesEachTokenATargetOnce) {
@@ -180,19 +206,19 @@ TEST_F(LoaderTest, ReadsLlama3Shards) {
 }
 
 TEST_F(LoaderTest, RefusesWhatItCannotServe) {
-    EXPECT_ERROR(open_status({4, 1, 0, -1, 100}), QN_CODE_IO, "t_*.bin");
+    EXPECT_ERROR(open_status({4, 1, 0, -1, 100, 0}), QN_CODE_IO, "t_*.bin");
     write_counting(8);
-    EXPECT_ERROR(open_status({8, 1, 0, -1, 100}), QN_CODE_INVALID, "8 tokens", "at least 9");
-    EXPECT_OK(open_status({7, 1, 0, -1, 100}));
-    EXPECT_OK(open_status({7, 1, 1, -1, 100}));
-    EXPECT_ERROR(open_status({0, 1, 0, -1, 100}), QN_CODE_USAGE, "sequence length 0");
-    EXPECT_ERROR(open_status({INT64_MAX, 1, 0, -1, 100}), QN_CODE_USAGE, "sequence length");
-    EXPECT_ERROR(open_status({4, 1, 0, -1, 0}), QN_CODE_USAGE, "vocabulary size 0");
-    EXPECT_ERROR(open_status({4, 1, 0, 100, 100}), QN_CODE_USAGE, "boundary token 100");
+    EXPECT_ERROR(open_status({8, 1, 0, -1, 100, 0}), QN_CODE_INVALID, "8 tokens", "at least 9");
+    EXPECT_OK(open_status({7, 1, 0, -1, 100, 0}));
+    EXPECT_OK(open_status({7, 1, 1, -1, 100, 0}));
+    EXPECT_ERROR(open_status({0, 1, 0, -1, 100, 0}), QN_CODE_USAGE, "sequence length 0");
+    EXPECT_ERROR(open_status({INT64_MAX, 1, 0, -1, 100, 0}), QN_CODE_USAGE, "sequence length");
+    EXPECT_ERROR(open_status({4, 1, 0, -1, 0, 0}), QN_CODE_USAGE, "vocabulary size 0");
+    EXPECT_ERROR(open_status({4, 1, 0, 100, 100, 0}), QN_CODE_USAGE, "boundary token 100");
     dir.write("t_9.bin", llama3_shard({1}));
-    EXPECT_ERROR(open_status({4, 1, 0, -1, 100}), QN_CODE_INVALID, "t_9.bin", "4 bytes");
+    EXPECT_ERROR(open_status({4, 1, 0, -1, 100, 0}), QN_CODE_INVALID, "t_9.bin", "4 bytes");
     dir.write("t_9.bin", "short");
-    EXPECT_ERROR(open_status({4, 1, 0, -1, 100}), QN_CODE_INVALID, "t_9.bin", "5 bytes");
+    EXPECT_ERROR(open_status({4, 1, 0, -1, 100, 0}), QN_CODE_INVALID, "t_9.bin", "5 bytes");
 }
 
 TEST_F(LoaderTest, RefusesTokensOutsideTheVocabulary) {

@@ -37,7 +37,9 @@ TEST_F(Trainer, ResumedAtAnyStepItIsTheUninterruptedRun) {
         EXPECT_TRUE(result.interrupted);
         EXPECT_EQ(result.saved_step, step);
         EXPECT_EQ(result.last.step, step);
+        const double seconds = result.last.seconds;
         ASSERT_OK(resume());
+        EXPECT_GT(reports.front().seconds, seconds);
         EXPECT_FALSE(result.interrupted);
         EXPECT_EQ(losses(), expected);
         EXPECT_EQ(bytes_of(checkpoint(kSteps)), last);
