@@ -348,7 +348,9 @@ static qn_status log_step(session *s, const qn_step_report *r) {
 
 static qn_status evaluate(session *s, qn_step_report *r) {
     qn_eval_result result;
-    QN_TRY(qn_evaluate(s->model, &s->dataset, s->val_loader, s->options.eval_tokens, &result));
+    const bool last = s->state.step == s->options.steps;
+    QN_TRY(qn_evaluate(s->model, &s->dataset, s->val_loader,
+                       last ? INT64_MAX : s->options.eval_tokens, &result));
     if (!isfinite(result.loss)) {
         return not_finite(s, r->step, "held-out loss after its update", result.loss);
     }

@@ -63,9 +63,8 @@ TEST(Options, DefaultsAreInRange) {
         EXPECT_OK(qn_option_set(&options, o, o->default_text, o->name)) << o->name;
     }
     EXPECT_TRUE(same(options, defaults));
-    EXPECT_EQ(defaults.steps, 2000);
-    EXPECT_EQ(defaults.lr, 0.006);
     EXPECT_STREQ(defaults.model, "default");
+    EXPECT_EQ(defaults.keep_last, 2);
 }
 
 TEST(Options, NamesAreUniqueAndFound) {
