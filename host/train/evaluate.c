@@ -19,11 +19,13 @@ static double target_bytes(const qn_dataset *dataset, const int32_t *targets, in
     return bytes;
 }
 
-/* Sequences [first, first + B) of the loader; those from `end` on are all ignored targets. */
+/* Sequences [first, first + B) of the `end` that are read, which lie evenly over the loader's;
+ * those from `end` on are all ignored targets. */
 static qn_status fill_batch(const qn_loader *loader, int64_t first, int64_t end, int64_t B,
                             int64_t T, int32_t *tokens, int32_t *targets, int32_t *doc_start) {
     for (int64_t b = 0; b < B; b++) {
-        const int64_t at = b * T, sequence = first + b < end ? first + b : end - 1;
+        const int64_t at = b * T, chosen = first + b < end ? first + b : end - 1;
+        const int64_t sequence = (int64_t)((__int128)chosen * qn_loader_sequences(loader) / end);
         QN_TRY(qn_loader_fill(loader, sequence, tokens + at, targets + at, doc_start + at));
         if (first + b < end) continue;
         for (int64_t i = 0; i < T; i++) targets[at + i] = -1;
@@ -43,7 +45,7 @@ qn_status qn_evaluate(qn_model *model, const qn_dataset *dataset, const qn_loade
     const int64_t B = plan->batch_size, T = plan->seq_len, N = B * T;
     int64_t end = qn_loader_sequences(loader);
     const int64_t stride = qn_loader_stride(loader);
-    const int64_t wanted = max_tokens / stride + (max_tokens % stride != 0);
+    const int64_t wanted = max_tokens <= T ? 1 : 1 + (max_tokens - T + stride - 1) / stride;
     if (wanted < end) end = wanted;
     const double begun = qn_clock();
     double loss = 0, bytes = 0;

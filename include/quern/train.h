@@ -58,8 +58,9 @@ typedef struct qn_eval_result {
     double seconds;
 } qn_eval_result;
 
-/* Mean loss over the first max_tokens targets (rounded up to whole sequences) of a loader that
- * does not shuffle, with the batch size and sequence length of the model's plan. */
+/* Mean loss over max_tokens targets (rounded up to whole sequences, which lie evenly over the
+ * text) of a loader that does not shuffle, with the batch size and sequence length of the model's
+ * plan. */
 qn_status qn_evaluate(qn_model *model, const qn_dataset *dataset, const qn_loader *loader,
                       int64_t max_tokens, qn_eval_result *out);
 
