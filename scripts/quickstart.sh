@@ -11,10 +11,10 @@ Installs what is missing, builds, prepares a corpus, trains a small model on it,
 write, and draws its training curve. Steps that are done already are skipped, an interrupted
 training goes on.
 
-  --run DIR        run folder (default runs/quickstart)
+  --run DIR        run folder (default runs/quickstart-CORPUS)
   --corpus NAME    austen or classic (default austen)
   --data DIR       data folder (default data/CORPUS)
-  --steps N        steps of training (default: as the preset, about four minutes on two cores)
+  --steps N        steps of training (default: as the preset, about five minutes on two cores)
   --prompt TEXT    what the sample continues (default "It is a truth")
   --skip-install   do not look for missing Debian packages
   --help           this
@@ -25,7 +25,7 @@ Examples:
 END
 }
 
-run=runs/quickstart corpus=austen data= steps= prompt="It is a truth" install=yes
+run= corpus=austen data= steps= prompt="It is a truth" install=yes
 need() { (($# > 1)) || { echo "quickstart.sh: $1 needs a value" >&2; exit 2; }; }
 while (($#)); do
     case $1 in
@@ -41,6 +41,7 @@ while (($#)); do
     shift
 done
 data=${data:-data/$corpus}
+run=${run:-runs/quickstart-$corpus}
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -58,13 +59,10 @@ scripts/corpus.sh "$corpus"
 build/quern prepare --corpus "$corpus" --out "$data"
 
 say "training: $run"
-options=(--run "$run")
+options=(--run "$run" --data "$data")
 [[ -z $steps ]] || options+=(--steps "$steps")
-if [[ -e $run/run.json ]]; then
-    build/quern train "${options[@]}" --resume
-else
-    build/quern train "${options[@]}" --data "$data"
-fi
+[[ ! -d $run ]] || options+=(--resume)
+build/quern train "${options[@]}"
 
 say "a sample"
 build/quern generate --run "$run" --prompt "$prompt" --max-tokens 200 | tee "$run/sample.txt"

@@ -141,8 +141,9 @@ static double median(double *values, int64_t count) {
 
 /* Steps and the ceiling in turn, so that both see the same machine. */
 static qn_status measure(bench *b, qn_backend *backend, int64_t steps, figures *f) {
-    double *times = malloc((size_t)steps * 2 * sizeof *times), *ceilings = times + steps, warm;
+    double *times = malloc((size_t)steps * 2 * sizeof *times), warm;
     if (!times) return qn_error(QN_CODE_MEMORY, "no memory for %lld times", (long long)steps);
+    double *ceilings = times + steps;
     qn_status status = take_step(b, &warm);
     for (int64_t i = 0; i < steps && !status; i++) {
         status = take_step(b, &times[i]);

@@ -14,7 +14,7 @@ static const char doc[] =
     "\v"
     "Examples:\n"
     "  quern train --data data/austen --run runs/first\n"
-    "  quern train --data data/austen --run runs/gpt2 --model gpt2-12m --seq-len 256\n"
+    "  quern train --data data/austen --run runs/gpt2 --model gpt2-12m --seq-len 256 --lr 0.001\n"
     "  quern train --run runs/first --resume --steps 8000\n"
     "  quern train --config my.json --lr 0.003\n\n"
     "SIGINT and SIGTERM finish the step, save and leave; a second SIGINT leaves at once.";
@@ -47,9 +47,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 /* Defaults, then what a resumed run was started with, then the file, then the flags. */
 static qn_status merge_options(const arguments *a, qn_train_options *options) {
     qn_options_default(options);
-    const char *run = qn_train_flags_text(&a->flags, "run");
-    if (a->resume && run) {
-        char *path = qn_path("%s/run.json", run);
+    if (a->resume) {
+        qn_train_options given = *options; /* for the name of the run, which a file may hold */
+        QN_TRY(qn_train_flags_apply(&a->flags, &given));
+        char *path = qn_path("%s/run.json", given.run);
         if (!path) return qn_error(QN_CODE_MEMORY, "no memory for a path");
         qn_status status = qn_path_exists(path) ? qn_options_load(options, path) : QN_OK;
         free(path);

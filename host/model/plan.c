@@ -178,6 +178,8 @@ static size_t attention_bytes(const layout *l, qn_backend *b) {
                               .impl = o->attention,
                               .compute = o->compute,
                               .deterministic = o->deterministic};
+    qn_attn_stats stats = {0}; /* they may be asked for at any pass */
+    if (o->mode != QN_PLAN_GENERATE) args.stats = &stats;
     size_t bytes = b->ops->attention_forward_workspace(b, &args);
     if (!l->train) return bytes;
     args.dout = args.dq = args.q;

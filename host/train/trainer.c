@@ -1,9 +1,13 @@
 /* trainer.c: a training run from its options to its last checkpoint. */
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "quern/backend.h"
@@ -30,6 +34,7 @@ typedef struct session {
     int32_t *host; /* tokens, targets, document starts of one micro-batch */
     double begun;  /* clock at which `seconds` of training would be 0 */
     int64_t saved_step;
+    int lock; /* on the run's folder; -1 before it is taken */
 } session;
 
 static void note(const session *s, const char *message) {
@@ -211,10 +216,35 @@ static qn_status open_log(session *s) {
     return status;
 }
 
+/* One process at a time writes to a run; the lock ends with the process. */
+static qn_status lock_folder(session *s) {
+    if (s->lock >= 0 || !qn_path_exists(s->options.run)) return QN_OK;
+    s->lock = open(s->options.run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->lock < 0) {
+        return qn_error(QN_CODE_IO, "%s: cannot open the folder: %s", s->options.run,
+                        strerror(errno));
+    }
+    if (!flock(s->lock, LOCK_EX | LOCK_NB)) return QN_OK;
+    return qn_error(QN_CODE_USAGE, "%s: another process is training there; wait for it, or stop it",
+                    s->options.run);
+}
+
+/* What a user would want to know before a long run. */
+static qn_status note_emulation(const session *s) {
+    qn_device_info device;
+    QN_TRY(s->backend->ops->device_info(s->backend, &device));
+    if (s->options.precision == QN_BF16 && !device.bf16_gemm) {
+        note(s, "this CPU has no bf16 instructions: bf16 is emulated, which is slower than fp32");
+    }
+    return QN_OK;
+}
+
 static qn_status open_session(session *s, bool resume) {
     QN_TRY(check_folder(s, resume));
+    QN_TRY(lock_folder(s));
     QN_TRY(qn_comm_open(&s->comm));
     QN_TRY(qn_backend_open(s->options.backend, (int)s->options.threads, &s->backend));
+    QN_TRY(note_emulation(s));
     QN_TRY(qn_dataset_open(s->options.data, &s->dataset));
     qn_config config;
     QN_TRY(open_config(s, resume, &config));
@@ -222,12 +252,14 @@ static qn_status open_session(session *s, bool resume) {
     QN_TRY(open_model(s, &config));
     QN_TRY(open_state(s, resume));
     QN_TRY(write_folder(s));
+    QN_TRY(lock_folder(s));
     QN_TRY(open_log(s));
     s->begun = qn_clock() - s->state.seconds;
     return QN_OK;
 }
 
 static void close_session(session *s) {
+    if (s->lock >= 0) close(s->lock);
     qn_run_log_close(&s->log);
     free(s->host);
     qn_optimizer_free(&s->optimizer);
@@ -397,7 +429,7 @@ static qn_status run(session *s, qn_train_result *out) {
 
 qn_status qn_train(const qn_train_options *options, bool resume, const qn_train_hooks *hooks,
                    qn_train_result *out) {
-    session s = {.options = *options, .hooks = hooks, .log = {.file = -1}};
+    session s = {.options = *options, .hooks = hooks, .lock = -1, .log = {.file = -1}};
     *out = (qn_train_result){0};
     qn_status status = open_session(&s, resume);
     if (!status) status = run(&s, out);

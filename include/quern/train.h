@@ -19,7 +19,7 @@ typedef struct qn_step_report {
     int64_t tokens;       /* trained on so far */
     double loss;          /* mean over the step's targets before the update, nats */
     double lr, grad_norm; /* norm before clipping */
-    double tokens_per_s;  /* since the last report */
+    double tokens_per_s;  /* of the step alone, without logging and saving */
     double seconds;       /* of training so far */
     double flops_per_s;   /* by qn_plan_flops_per_token */
     bool evaluated;       /* the two below are of this step */

@@ -264,20 +264,21 @@ static void run_unit(forward_unit *u, qn_attn_part *part) {
 
 /* ---- all of them ----------------------------------------------------------- */
 
-/* Adds the units' parts head by head, in the units' order: heads run fastest. */
+/* Adds the units' parts head by head, in the units' order: tiles run fastest. */
 static void deliver_stats(const qn_attn_problem *p, const qn_attn_part *parts) {
     for (int64_t h = 0; h < p->n_heads; h++) {
         qn_attn_part total;
         qn_attn_part_clear(&total);
-        for (int64_t unit = h; unit < units_of(p); unit += p->n_heads)
-            qn_attn_part_merge(&total, &parts[unit]);
+        for (int64_t unit = 0; unit < units_of(p); unit++)
+            if (unit / tiles_of(p) % p->n_heads == h) qn_attn_part_merge(&total, &parts[unit]);
         qn_attn_part_deliver(&total, p->args->stats, h, p->n_heads);
     }
 }
 
-/* The last tiles of queries come first: under a causal mask they are the longest. */
+/* Head by head, so that the keys and values of one stay in the cache while its tiles of
+ * queries go over them; the last tiles first: under a causal mask they are the longest. */
 void qn_attn_fused_forward(const qn_attn_problem *p) {
-    int64_t heads = p->batch * p->n_heads, units = units_of(p);
+    int64_t units = units_of(p);
     int threads = (int)qn_min_i64(p->n_threads, units);
     char *tiles = p->args->workspace;
     size_t bytes = tiles_bytes(p->head_dim);
@@ -288,10 +289,11 @@ void qn_attn_fused_forward(const qn_attn_problem *p) {
         u.tiles = (void *)(tiles + (size_t)omp_get_thread_num() * bytes);
 #pragma omp for schedule(dynamic) nowait
         for (int64_t unit = 0; unit < units; unit++) {
-            u.first_row = (tiles_of(p) - 1 - unit / heads) * TILE_QUERIES;
+            int64_t head = unit / tiles_of(p), tile = tiles_of(p) - 1 - unit % tiles_of(p);
+            u.first_row = tile * TILE_QUERIES;
             u.n_rows = qn_min_i64(TILE_QUERIES, p->mask.n_queries - u.first_row);
-            u.batch = unit % heads / p->n_heads;
-            u.head = unit % p->n_heads;
+            u.batch = head / p->n_heads;
+            u.head = head % p->n_heads;
             run_unit(&u, parts ? &parts[unit] : NULL);
         }
     }

@@ -1,5 +1,6 @@
 """kill -9 at any moment loses nothing that was saved, and a resumed run goes on bit for bit."""
 
+import os
 import random
 import subprocess
 import time
@@ -16,7 +17,9 @@ class Kill(ProgramTest):
     def setUp(self):
         super().setUp()
         self.model = write_json(self.dir / "wide.json", WIDE)
-        self.random = random.Random(int(time.time()))
+        seed = int(os.environ.get("QUERN_TEST_SEED", time.time()))
+        print(f"QUERN_TEST_SEED={seed} repeats these moments")
+        self.random = random.Random(seed)
 
     def args(self, run, *more):
         return self.train_args("--steps", 60, "--save-every", 1, "--eval-every", 7, *more,

@@ -27,6 +27,17 @@ class Signals(ProgramTest):
             time.sleep(0.001)
         return child
 
+    def test_one_process_a_run(self):
+        steps = ["--steps", 400, "--batch-size", 8]
+        child = self.start(*steps, lines=5)
+        second = subprocess.run([QUERN, *map(str, self.train_args(*steps, "--resume"))],
+                                capture_output=True, text=True, env=self.environment())
+        self.assertEqual(second.returncode, 2, second.stderr)
+        self.assertIn("another process is training there", second.stderr)
+        child.send_signal(signal.SIGINT)
+        child.communicate(timeout=60)
+        self.assertEqual(child.returncode, 0)
+
     def stop_and_resume(self, which):
         steps = ["--steps", 400, "--batch-size", 8]
         reference = self.dir / "reference"
