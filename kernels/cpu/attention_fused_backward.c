@@ -347,7 +347,8 @@ static void run_key_tile(backward_thread *t, const backward_plan *plan, int64_t 
     store_dkv(t, b, kv_head, key_tile * TILE_KEYS, keys_of_tile(p, key_tile), 0);
 }
 
-/* Under a causal mask the first keys and the last queries have most to do: they begin. */
+/* Head by head, so that what its tiles share stays in the cache. Under a causal mask the first
+ * keys and the last queries have most to do: they begin. */
 static void run_two_sweeps(const qn_attn_problem *p, const backward_plan *plan) {
     int64_t kv_heads = p->batch * p->n_kv_heads, heads = p->batch * p->n_heads;
 #pragma omp parallel num_threads(plan->threads)
@@ -355,13 +356,15 @@ static void run_two_sweeps(const qn_attn_problem *p, const backward_plan *plan) 
         backward_thread t = thread_of(p, plan, omp_get_thread_num());
 #pragma omp for schedule(dynamic) nowait
         for (int64_t unit = 0; unit < kv_heads * plan->key_tiles; unit++) {
-            int64_t head = unit % kv_heads;
-            run_key_tile(&t, plan, head / p->n_kv_heads, head % p->n_kv_heads, unit / kv_heads);
+            int64_t head = unit / plan->key_tiles;
+            run_key_tile(&t, plan, head / p->n_kv_heads, head % p->n_kv_heads,
+                         unit % plan->key_tiles);
         }
 #pragma omp for schedule(dynamic) nowait
         for (int64_t unit = 0; unit < heads * plan->query_tiles; unit++) {
-            int64_t b = unit % heads / p->n_heads, h = unit % p->n_heads;
-            place_queries(&t, b, plan->query_tiles - 1 - unit / heads);
+            int64_t b = unit / plan->query_tiles / p->n_heads;
+            int64_t h = unit / plan->query_tiles % p->n_heads;
+            place_queries(&t, b, plan->query_tiles - 1 - unit % plan->query_tiles);
             load_queries(&t, b, h);
             sweep_keys(&t, plan, b, h, false);
         }
