@@ -46,14 +46,12 @@ if ((EUID == 0)); then
 elif ! command -v sudo >/dev/null; then
     echo "packages.sh: neither root nor sudo here; as root, run: $install" >&2
     exit 1
-elif sudo -n true 2>/dev/null; then
-    as_root="sudo -n"
 elif [[ -t 0 ]]; then
     read -r -p "install them with sudo? [y/N] " answer
     [[ $answer == [yY]* ]] || { echo "packages.sh: as root, run: $install" >&2; exit 1; }
     as_root=sudo
 else
-    echo "packages.sh: sudo needs a password and there is no terminal to ask on;" \
+    echo "packages.sh: there is no terminal to ask on before using sudo;" \
          "as root, run: $install" >&2
     exit 1
 fi
