@@ -9,8 +9,8 @@
 #include <math.h>
 #include <omp.h>
 
+#include "attention_keys.h"
 #include "attention_stats.h"
-#include "attention_tile.h"
 
 /* Running statistics of the rows of a panel, in base 2; see qn_attn_stats. */
 typedef struct panel_stats {
@@ -29,13 +29,16 @@ typedef struct forward_tiles {
     panel_state panel[TILE_PANELS];
     float scores[TILE_KEYS * PANEL] __attribute__((aligned(64)));
     float weights[TILE_KEYS * PANEL]; /* apart from the scores for statistics only */
-    float rows[]; /* queries and output (TILE_PANELS, D, PANEL), keys and values (TILE_KEYS, padded
-                     D) */
+    float rows[]; /* queries and output (TILE_PANELS, D, PANEL) each, and the keys */
 } forward_tiles;
 
-static size_t tiles_bytes(int64_t head_dim) {
-    int64_t rows = 2 * (TILE_QUERIES + TILE_KEYS) * padded_dim(head_dim);
-    return qn_cpu_align(sizeof(forward_tiles) + (size_t)rows * sizeof(float));
+static int64_t query_floats(const qn_attn_problem *p) {
+    return round_up(TILE_QUERIES * p->head_dim, LINE_FLOATS);
+}
+
+static size_t tiles_bytes(const qn_attn_problem *p) {
+    size_t rows = 2 * (size_t)query_floats(p) + key_store_floats(p);
+    return qn_cpu_align(sizeof(forward_tiles) + rows * sizeof(float));
 }
 
 static int64_t tiles_of(const qn_attn_problem *p) {
@@ -47,7 +50,7 @@ static int64_t units_of(const qn_attn_problem *p) { return p->batch * p->n_heads
 size_t qn_attn_fused_forward_workspace(const qn_attn_problem *p) {
     size_t threads = (size_t)qn_min_i64(p->n_threads, units_of(p));
     size_t parts = p->args->stats ? qn_size_mul((size_t)units_of(p), sizeof(qn_attn_part)) : 0;
-    return qn_size_add(threads * tiles_bytes(p->head_dim), parts);
+    return qn_size_add(threads * tiles_bytes(p), parts);
 }
 
 /* ---- one panel against one tile of keys ---------------------------------- */
@@ -134,17 +137,14 @@ typedef struct forward_unit {
     int64_t batch, head, first_row, n_rows;
     int n_panels;
     forward_tiles *tiles;
-    float *queries, *output, *keys, *values;
+    float *queries, *output;
+    key_store keys;
 } forward_unit;
 
 static void begin_unit(forward_unit *u) {
     const qn_attn_problem *p = u->problem;
     const qn_tensor *q = &p->args->q;
     int64_t panel_size = PANEL * p->head_dim;
-    u->queries = u->tiles->rows;
-    u->output = u->queries + TILE_PANELS * panel_size;
-    u->keys = u->output + TILE_PANELS * panel_size;
-    u->values = u->keys + TILE_KEYS * padded_dim(p->head_dim);
     u->n_panels = (int)ceil_div(u->n_rows, PANEL);
     for (int n = 0; n < u->n_panels; n++) {
         panel_state *panel = &u->tiles->panel[n];
@@ -181,23 +181,23 @@ static void softmax_panel(const forward_unit *u, int n, panel_pair *x) {
         panel->l[i] = panel->l[i] * panel->rescale[i] + x->sums[i];
 }
 
-static void attend(forward_unit *u, int n, tile_range range, int64_t first_key) {
+static void attend(forward_unit *u, int n, tile_range range, const key_tile *tile) {
     const qn_attn_problem *p = u->problem;
     int64_t head_dim = p->head_dim, dim = padded_dim(head_dim);
     panel_state *panel = &u->tiles->panel[n];
-    panel_pair x = {.panel = panel, .range = range, .first_key = first_key};
+    panel_pair x = {.panel = panel, .range = range, .first_key = tile->first_key};
     x.base2 = base2_factor(p->args->scale);
     x.scores = u->tiles->scores;
     x.weights = p->args->stats ? u->tiles->weights : x.scores;
     int n_vectors = panel->keys.n_vectors, n_keys = range.last - range.first;
     int corner = range.first * PANEL;
 
-    tile_a keys = {u->keys + range.first * dim, dim, 1};
+    tile_a keys = {tile->k + range.first * dim, dim, 1};
     tile_b queries = {u->queries + n * PANEL * head_dim, PANEL};
     panel_product(TILE_SET, n_vectors, n_keys, keys, queries, head_dim, NULL, x.scores + corner,
                   PANEL);
     softmax_panel(u, n, &x);
-    tile_a values = {u->values + range.first * dim, 1, dim};
+    tile_a values = {tile->v + range.first * dim, 1, dim};
     panel_product(TILE_RESCALE, n_vectors, head_dim, values, (tile_b){x.weights + corner, PANEL},
                   n_keys, panel->rescale, u->output + n * PANEL * head_dim, PANEL);
 }
@@ -241,22 +241,16 @@ static void finish_unit(const forward_unit *u, qn_attn_part *part) {
 }
 
 static void run_unit(forward_unit *u, qn_attn_part *part) {
-    const qn_attn_problem *p = u->problem;
-    const qn_tensor *k = &p->args->k, *v = &p->args->v;
-    int64_t kv_head = u->head / p->group;
+    const int64_t kv_head = u->head / u->problem->group;
     begin_unit(u);
-    int64_t first = u->tiles->panel[0].keys.lo[0] / TILE_KEYS * TILE_KEYS;
-    int64_t last = u->tiles->panel[u->n_panels - 1].keys.hi[PANEL - 1];
-    for (int64_t key = first; key < last; key += TILE_KEYS) {
-        int64_t n_keys = qn_min_i64(TILE_KEYS, last - key);
-        int64_t padded = round_up(n_keys, BLOCK_ROWS);
-        pack_rows(u->keys, padded, qn_attn_row(k, u->batch, key, kv_head), k->stride[1], n_keys,
-                  p->head_dim);
-        pack_rows(u->values, padded, qn_attn_row(v, u->batch, key, kv_head), v->stride[1], n_keys,
-                  p->head_dim);
+    const int64_t first = u->tiles->panel[0].keys.lo[0] / TILE_KEYS;
+    const int64_t end = ceil_div(u->tiles->panel[u->n_panels - 1].keys.hi[PANEL - 1], TILE_KEYS);
+    for (int64_t at = first; at < end; at++) {
+        key_tile tile = key_store_get(&u->keys, u->batch, kv_head, at);
         for (int n = 0; n < u->n_panels; n++) {
-            tile_range range = panel_keys(&u->tiles->panel[n].keys, key, n_keys);
-            if (range.first < range.last) attend(u, n, range, key);
+            tile_range range = panel_keys(&u->tiles->panel[n].keys, tile.first_key, tile.n_keys);
+            if (at + 1 < end) key_store_prefetch(&u->keys, u->batch, kv_head, at + 1, n);
+            if (range.first < range.last) attend(u, n, range, &tile);
         }
     }
     finish_unit(u, part);
@@ -281,12 +275,15 @@ void qn_attn_fused_forward(const qn_attn_problem *p) {
     int64_t units = units_of(p);
     int threads = (int)qn_min_i64(p->n_threads, units);
     char *tiles = p->args->workspace;
-    size_t bytes = tiles_bytes(p->head_dim);
+    size_t bytes = tiles_bytes(p);
     qn_attn_part *parts = p->args->stats ? (void *)(tiles + (size_t)threads * bytes) : NULL;
 #pragma omp parallel num_threads(threads)
     {
         forward_unit u = {.problem = p};
         u.tiles = (void *)(tiles + (size_t)omp_get_thread_num() * bytes);
+        u.queries = u.tiles->rows;
+        u.output = u.queries + query_floats(p);
+        u.keys = key_store_at(p, u.output + query_floats(p));
 #pragma omp for schedule(dynamic) nowait
         for (int64_t unit = 0; unit < units; unit++) {
             int64_t head = unit / tiles_of(p), tile = tiles_of(p) - 1 - unit % tiles_of(p);

@@ -11,7 +11,7 @@
 #include <math.h>
 #include <omp.h>
 
-#include "attention_tile.h"
+#include "attention_keys.h"
 
 /* ---- the plan --------------------------------------------------------------- */
 
@@ -33,18 +33,19 @@ typedef struct query_tile {
 
 enum { QUERY_TILE_FLOATS = (sizeof(query_tile) + 63) / 64 * 16 };
 
-/* Floats of a thread: the query tile, q and dout packed both ways and dq; P and dS; k and v. */
+/* Floats of a thread: the query tile, q and dout packed both ways and dq; P and dS; keys and
+ * values; dk and dv. */
 static size_t thread_floats(const qn_attn_problem *p, int64_t gathered_keys) {
     size_t dim = (size_t)padded_dim(p->head_dim);
     size_t tiles = QUERY_TILE_FLOATS + 5 * TILE_QUERIES * dim + 2 * TILE_KEYS * TILE_QUERIES +
-                   2 * TILE_KEYS * dim;
+                   key_store_floats(p);
     return round_up((int64_t)(tiles + 2 * (size_t)gathered_keys * dim), 16);
 }
 
 static backward_plan make_plan(const qn_attn_problem *p) {
     backward_plan plan = {
         .query_tiles = ceil_div(p->mask.n_queries, TILE_QUERIES),
-        .key_tiles = ceil_div(p->mask.n_keys, TILE_KEYS),
+        .key_tiles = key_tiles_of(p),
     };
     int64_t heads = p->batch * p->n_kv_heads;
     /* Time in products: five for each round of whole heads, or seven spread evenly. */
@@ -69,14 +70,14 @@ typedef struct backward_thread {
     float *q_panels, *dout_panels, *dq_panels; /* (TILE_PANELS, D, PANEL) */
     float *q, *dout;                           /* (TILE_QUERIES, dim) */
     float *p, *ds;                             /* (TILE_KEYS, TILE_QUERIES) */
-    float *k, *v;                              /* (TILE_KEYS, dim) */
-    float *dk, *dv;                            /* (gathered_keys, dim) */
+    key_store keys;
+    float *dk, *dv; /* (gathered_keys, dim) */
 } backward_thread;
 
 static backward_thread thread_of(const qn_attn_problem *p, const backward_plan *plan, int index) {
     float *at = (float *)p->args->workspace + (size_t)index * plan->per_thread;
     backward_thread t = {.problem = p, .dim = padded_dim(p->head_dim), .queries = (void *)at};
-    int64_t query_floats = TILE_QUERIES * t.dim, key_floats = TILE_KEYS * t.dim;
+    int64_t query_floats = TILE_QUERIES * t.dim;
     t.q_panels = at + QUERY_TILE_FLOATS;
     t.dout_panels = t.q_panels + query_floats;
     t.dq_panels = t.dout_panels + query_floats;
@@ -84,9 +85,8 @@ static backward_thread thread_of(const qn_attn_problem *p, const backward_plan *
     t.dout = t.q + query_floats;
     t.p = t.dout + query_floats;
     t.ds = t.p + TILE_KEYS * TILE_QUERIES;
-    t.k = t.ds + TILE_KEYS * TILE_QUERIES;
-    t.v = t.k + key_floats;
-    t.dk = t.v + key_floats;
+    t.keys = key_store_at(p, t.ds + TILE_KEYS * TILE_QUERIES);
+    t.dk = t.ds + TILE_KEYS * TILE_QUERIES + key_store_floats(p);
     t.dv = t.dk + plan->gathered_keys * t.dim;
     return t;
 }
@@ -149,20 +149,6 @@ static void load_queries(backward_thread *t, int64_t b, int64_t h) {
     pack_queries(t, &args->dout, b, h, 1, t->dout_panels, t->dout);
 }
 
-static int64_t keys_of_tile(const qn_attn_problem *p, int64_t tile) {
-    return qn_min_i64(TILE_KEYS, p->mask.n_keys - tile * TILE_KEYS);
-}
-
-static void load_keys(backward_thread *t, int64_t b, int64_t kv_head, int64_t tile) {
-    const qn_attn_problem *p = t->problem;
-    const qn_tensor *k = &p->args->k, *v = &p->args->v;
-    int64_t n_keys = keys_of_tile(p, tile), padded = round_up(n_keys, BLOCK_ROWS);
-    pack_rows(t->k, padded, qn_attn_row(k, b, tile * TILE_KEYS, kv_head), k->stride[1], n_keys,
-              p->head_dim);
-    pack_rows(t->v, padded, qn_attn_row(v, b, tile * TILE_KEYS, kv_head), v->stride[1], n_keys,
-              p->head_dim);
-}
-
 static void store_dq(const backward_thread *t, int64_t b, int64_t h) {
     const qn_attn_problem *p = t->problem;
     const query_tile *queries = t->queries;
@@ -208,27 +194,27 @@ ALWAYS_INLINE void differentiate(const backward_thread *t, int n, int v, tile_ra
 }
 
 /* P and dS of panel n and the keys of `range`. */
-static void score_panel(const backward_thread *t, int n, tile_range range, int64_t first_key) {
+static void score_panel(const backward_thread *t, int n, tile_range range, const key_tile *tile) {
     int64_t head_dim = t->problem->head_dim, at = n * PANEL * head_dim;
     int64_t corner = range.first * TILE_QUERIES + n * PANEL;
     int n_vectors = t->queries->panel[n].n_vectors, n_keys = range.last - range.first;
-    tile_a keys = {t->k + range.first * t->dim, t->dim, 1};
-    tile_a values = {t->v + range.first * t->dim, t->dim, 1};
+    tile_a keys = {tile->k + range.first * t->dim, t->dim, 1};
+    tile_a values = {tile->v + range.first * t->dim, t->dim, 1};
     panel_product(TILE_SET, n_vectors, n_keys, keys, (tile_b){t->q_panels + at, PANEL}, head_dim,
                   NULL, t->p + corner, TILE_QUERIES);
     panel_product(TILE_SET, n_vectors, n_keys, values, (tile_b){t->dout_panels + at, PANEL},
                   head_dim, NULL, t->ds + corner, TILE_QUERIES);
     for (int v = 0; v < n_vectors; v++) {
         if (range.masked)
-            differentiate(t, n, v, range, first_key, true);
+            differentiate(t, n, v, range, tile->first_key, true);
         else
-            differentiate(t, n, v, range, first_key, false);
+            differentiate(t, n, v, range, tile->first_key, false);
     }
 }
 
-static void add_dq(const backward_thread *t, int n, tile_range range) {
+static void add_dq(const backward_thread *t, int n, tile_range range, const key_tile *tile) {
     int64_t head_dim = t->problem->head_dim;
-    tile_a keys = {t->k + range.first * t->dim, 1, t->dim};
+    tile_a keys = {tile->k + range.first * t->dim, 1, t->dim};
     tile_b ds = {t->ds + range.first * TILE_QUERIES + n * PANEL, TILE_QUERIES};
     panel_product(TILE_ADD, t->queries->panel[n].n_vectors, head_dim, keys, ds,
                   range.last - range.first, NULL, t->dq_panels + n * PANEL * head_dim, PANEL);
@@ -265,19 +251,35 @@ static void add_dkv(const backward_thread *t, const tile_range range[], int n_ke
     }
 }
 
-/* Adds the pair's terms to dq if want_dq, and to the tile's rows of dk and dv unless these are
- * NULL. */
-static void meet(const backward_thread *t, int64_t key_tile, bool want_dq, float *dk, float *dv) {
-    int64_t first_key = key_tile * TILE_KEYS;
-    int n_keys = (int)keys_of_tile(t->problem, key_tile);
+/* What a meeting adds to, and which tile of keys comes next. */
+typedef struct meeting {
+    int64_t b, kv_head, key_tile;
+    bool want_dq;
+    float *dk, *dv; /* the tile's rows; NULL: not wanted */
+} meeting;
+
+/* Asks for a part of what the next meeting of this sweep over the keys will touch. */
+static void prefetch_next(const backward_thread *t, const meeting *x, int part) {
+    enum { PART = TILE_KEYS / TILE_PANELS };
+    if (!x->want_dq || x->key_tile + 1 == t->keys.n_tiles) return;
+    key_store_prefetch(&t->keys, x->b, x->kv_head, x->key_tile + 1, part);
+    if (!x->dk) return;
+    int64_t row = TILE_KEYS + part * PART;
+    prefetch_rows(x->dk + row * t->dim, t->dim, PART, t->dim);
+    prefetch_rows(x->dv + row * t->dim, t->dim, PART, t->dim);
+}
+
+static void meet(backward_thread *t, const meeting *x) {
+    key_tile tile = key_store_get(&t->keys, x->b, x->kv_head, x->key_tile);
     tile_range range[TILE_PANELS];
     for (int n = 0; n < t->queries->n_panels; n++) {
-        range[n] = panel_keys(&t->queries->panel[n], first_key, n_keys);
+        range[n] = panel_keys(&t->queries->panel[n], tile.first_key, tile.n_keys);
         if (range[n].first == range[n].last) continue;
-        score_panel(t, n, range[n], first_key);
-        if (want_dq) add_dq(t, n, range[n]);
+        prefetch_next(t, x, n);
+        score_panel(t, n, range[n], &tile);
+        if (x->want_dq) add_dq(t, n, range[n], &tile);
     }
-    if (dk) add_dkv(t, range, n_keys, dk, dv);
+    if (x->dk) add_dkv(t, range, tile.n_keys, x->dk, x->dv);
 }
 
 static bool tiles_meet(const query_tile *queries, int64_t key_tile) {
@@ -294,8 +296,12 @@ static void sweep_keys(backward_thread *t, const backward_plan *plan, int64_t b,
     for (int64_t key_tile = 0; key_tile < plan->key_tiles; key_tile++) {
         if (!tiles_meet(t->queries, key_tile)) continue;
         int64_t row = key_tile * TILE_KEYS * t->dim;
-        load_keys(t, b, h / p->group, key_tile);
-        meet(t, key_tile, true, want_dkv ? t->dk + row : NULL, want_dkv ? t->dv + row : NULL);
+        meeting x = {b, h / p->group, key_tile, .want_dq = true};
+        if (want_dkv) {
+            x.dk = t->dk + row;
+            x.dv = t->dv + row;
+        }
+        meet(t, &x);
     }
     store_dq(t, b, h);
 }
@@ -335,16 +341,17 @@ static void run_key_tile(backward_thread *t, const backward_plan *plan, int64_t 
                          int64_t key_tile) {
     const qn_attn_problem *p = t->problem;
     clear_dkv(t, TILE_KEYS);
-    load_keys(t, b, kv_head, key_tile);
+    meeting x = {b, kv_head, key_tile, .dk = t->dk, .dv = t->dv};
     for (int64_t h = kv_head * p->group; h < (kv_head + 1) * p->group; h++) {
         for (int64_t tile = 0; tile < plan->query_tiles; tile++) {
             place_queries(t, b, tile);
             if (!tiles_meet(t->queries, key_tile)) continue;
             load_queries(t, b, h);
-            meet(t, key_tile, false, t->dk, t->dv);
+            meet(t, &x);
         }
     }
-    store_dkv(t, b, kv_head, key_tile * TILE_KEYS, keys_of_tile(p, key_tile), 0);
+    int64_t first = key_tile * TILE_KEYS;
+    store_dkv(t, b, kv_head, first, qn_min_i64(TILE_KEYS, p->mask.n_keys - first), 0);
 }
 
 /* Head by head, so that what its tiles share stays in the cache. Under a causal mask the first

@@ -161,6 +161,12 @@ TEST_P(Attention, LongRows) {
     check_attention(make(shape));
 }
 
+// Several tiles of queries meet more keys than a thread keeps packed (attention_keys.h).
+TEST_P(Attention, MoreKeysThanAreKept) {
+    AttentionShape shape = make_shape(1, 200, 2300, 2, 2, 8);
+    check_attention(make(shape));
+}
+
 // A running maximum that grows from tile to tile, and scores far apart.
 TEST_P(Attention, GrowingMaximum) {
     AttentionShape shape = make_shape(1, 300, 300, 1, 1, 32);
