@@ -58,7 +58,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static double gb(size_t bytes) { return 1e-9 * (double)bytes; }
 
 static void print_table(const qn_plan *plan, bool all) {
-    printf("%-30s %14s %7s %12s\n", "buffer", "elements", "copies", "GB");
+    printf("%-30s %6s %14s %7s %12s\n", "buffer", "dtype", "elements", "copies", "GB");
     for (int g = 0; g < QN_N_GROUPS; g++) {
         if (!plan->group_bytes[g]) continue;
         for (int i = 0; i < QN_N_BUFFERS; i++) {
@@ -66,12 +66,12 @@ static void print_table(const qn_plan *plan, bool all) {
             const size_t bytes = b->stride * (size_t)b->copies;
             if (!b->name || (int)b->group != g) continue;
             if (!all && bytes < plan->total_bytes / 1000) continue;
-            printf("  %-28s %14lld %7lld %12.4f\n", b->name, (long long)b->count,
-                   (long long)b->copies, gb(bytes));
+            printf("  %-28s %6s %14lld %7lld %12.4f\n", b->name, qn_dtype_name(b->dtype),
+                   (long long)b->count, (long long)b->copies, gb(bytes));
         }
-        printf("%-30s %35.4f\n", qn_buffer_group_name(g), gb(plan->group_bytes[g]));
+        printf("%-30s %42.4f\n", qn_buffer_group_name(g), gb(plan->group_bytes[g]));
     }
-    printf("%-30s %35.4f\n", "total", gb(plan->total_bytes));
+    printf("%-30s %42.4f\n", "total", gb(plan->total_bytes));
 }
 
 static void print_verdict(const qn_plan *plan, double memory_gb, const char *device) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/precision.h"
+#include "model/workspace.h"
 
 enum { BUFFER_ALIGNMENT = 256 };
 
@@ -163,141 +164,6 @@ static void place_gradients(layout *l) {
     place_scratch(l, QN_BUF_D_FFN, "mlp gradient", l->storage, l->N, l->F);
 }
 
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
-
-/* ---- the workspace: the most that any operation of a step asks ---------------- */
-
-static qn_tensor shape2(qn_dtype dtype, int64_t rows, int64_t cols) {
-    return qn_tensor_2d(NULL, dtype, rows, cols);
-}
-
-static size_t gemm_bytes(const layout *l, qn_backend *b, qn_gemm_args args) {
-    args.compute = l->plan->options.compute;
-    return b->ops->gemm_workspace(b, &args);
-}
-
-/* y (N,outputs) = x (N,inputs)·W and its gradients, as linear.c asks for them. */
-static size_t linear_bytes(const layout *l, qn_backend *b, int64_t inputs, int64_t outputs) {
-    const bool llama = l->plan->config.arch == QN_ARCH_LLAMA; /* W is (outputs,inputs) */
-    const qn_tensor x = shape2(l->storage, l->N, inputs), y = shape2(l->storage, l->N, outputs);
-    const qn_tensor w =
-        llama ? shape2(l->storage, outputs, inputs) : shape2(l->storage, inputs, outputs);
-    const qn_tensor bias = qn_tensor_1d(NULL, l->storage, outputs);
-    size_t most = 0;
-    for (qn_epilogue e = QN_EPILOGUE_NONE; e <= QN_EPILOGUE_GELU; e++) {
-        most = max_size(most, gemm_bytes(l, b,
-                                         (qn_gemm_args){.a = x,
-                                                        .b = w,
-                                                        .c = y,
-                                                        .transpose_b = llama,
-                                                        .epilogue = e,
-                                                        .bias = bias,
-                                                        .aux = y}));
-    }
-    if (!l->train) return most;
-    for (int gelu = 0; gelu < 2; gelu++) {
-        most = max_size(
-            most, gemm_bytes(l, b,
-                             (qn_gemm_args){.a = y,
-                                            .b = w,
-                                            .c = x,
-                                            .transpose_b = !llama,
-                                            .epilogue = gelu ? QN_EPILOGUE_DGELU : QN_EPILOGUE_NONE,
-                                            .aux = x}));
-    }
-    qn_tensor dw = w, dbias = bias;
-    dw.dtype = dbias.dtype = QN_F32;
-    for (int has_bias = 0; has_bias < 2; has_bias++) {
-        const qn_epilogue bgrad = llama ? QN_EPILOGUE_BGRAD_A : QN_EPILOGUE_BGRAD_B;
-        most = max_size(most,
-                        gemm_bytes(l, b,
-                                   (qn_gemm_args){.a = llama ? y : x,
-                                                  .b = llama ? x : y,
-                                                  .c = dw,
-                                                  .transpose_a = true,
-                                                  .beta = 1,
-                                                  .epilogue = has_bias ? bgrad : QN_EPILOGUE_NONE,
-                                                  .bias = dbias}));
-    }
-    return most;
-}
-
-static size_t logits_bytes(const layout *l, qn_backend *b) {
-    const int64_t B = l->plan->options.batch_size, V = l->plan->config.vocab_size;
-    return gemm_bytes(l, b,
-                      (qn_gemm_args){.a = shape2(l->storage, B, l->C),
-                                     .b = shape2(l->storage, V, l->C),
-                                     .c = shape2(QN_F32, B, V),
-                                     .transpose_b = true});
-}
-
-static size_t attention_bytes(const layout *l, qn_backend *b) {
-    const qn_config *c = &l->plan->config;
-    const qn_plan_options *o = &l->plan->options;
-    const int64_t B = o->batch_size, T = o->seq_len, D = l->D;
-    qn_attention_args args = {.q = qn_tensor_4d(NULL, l->storage, B, T, c->n_heads, D),
-                              .k = qn_tensor_4d(NULL, l->storage, B, T, c->n_kv_heads, D),
-                              .v = qn_tensor_4d(NULL, l->storage, B, T, c->n_kv_heads, D),
-                              .o = qn_tensor_4d(NULL, l->storage, B, T, c->n_heads, D),
-                              .lse = qn_tensor_3d(NULL, QN_F32, B, c->n_heads, T),
-                              .causal = true,
-                              .window = c->sliding_window,
-                              .impl = o->attention,
-                              .compute = o->compute,
-                              .deterministic = o->deterministic};
-    qn_attn_stats stats = {0}; /* they may be asked for at any pass */
-    if (o->mode != QN_PLAN_GENERATE) args.stats = &stats;
-    size_t bytes = b->ops->attention_forward_workspace(b, &args);
-    if (!l->train) return bytes;
-    args.dout = args.dq = args.q;
-    args.dk = args.dv = args.k;
-    return max_size(bytes, b->ops->attention_backward_workspace(b, &args));
-}
-
-static size_t classifier_bytes(const layout *l, qn_backend *b) {
-    const int64_t V = l->plan->config.vocab_size;
-    qn_classifier_args args = {.x = shape2(l->storage, l->N, l->C),
-                               .weight = shape2(l->storage, V, l->C),
-                               .targets = qn_tensor_1d(NULL, QN_I32, l->N),
-                               .losses = qn_tensor_1d(NULL, QN_F32, l->N),
-                               .compute = l->plan->options.compute};
-    if (l->train) {
-        args.dx = args.x;
-        args.dweight = shape2(QN_F32, V, l->C);
-    }
-    return b->ops->classifier_workspace(b, &args);
-}
-
-static size_t backward_bytes(const layout *l, qn_backend *b) {
-    const qn_config *c = &l->plan->config;
-    const qn_tensor x = shape2(l->storage, l->N, l->C);
-    qn_norm_args norm = {.x = x, .weight = qn_tensor_1d(NULL, l->storage, l->C)};
-    qn_norm_args qk_norm = {.x = qn_tensor_3d(NULL, l->storage, l->N, c->n_heads, l->D),
-                            .weight = qn_tensor_1d(NULL, l->storage, l->D)};
-    qn_embedding_args embedding = {.tokens = qn_tensor_1d(NULL, QN_I32, l->N),
-                                   .dout = x,
-                                   .dwte = shape2(QN_F32, c->vocab_size, l->C)};
-    if (c->arch == QN_ARCH_GPT2) {
-        embedding.positions = embedding.tokens;
-        embedding.dwpe = shape2(QN_F32, c->max_seq_len, l->C);
-    }
-    return max_size(b->ops->norm_backward_workspace(b, &norm),
-                    max_size(b->ops->norm_backward_workspace(b, &qk_norm),
-                             b->ops->embedding_backward_workspace(b, &embedding)));
-}
-
-static size_t workspace_bytes(const layout *l, qn_backend *b) {
-    const qn_config *c = &l->plan->config;
-    size_t most = linear_bytes(l, b, l->C, l->q_width + 2 * l->kv_width);
-    most = max_size(most, linear_bytes(l, b, l->q_width, l->C));
-    most = max_size(most, linear_bytes(l, b, l->C, c->arch == QN_ARCH_GPT2 ? l->F : 2 * l->F));
-    most = max_size(most, linear_bytes(l, b, l->F, l->C));
-    most = max_size(most, attention_bytes(l, b));
-    if (l->plan->options.mode == QN_PLAN_GENERATE) return max_size(most, logits_bytes(l, b));
-    most = max_size(most, classifier_bytes(l, b));
-    return l->train ? max_size(most, backward_bytes(l, b)) : most;
-}
-
 /* A backend answers SIZE_MAX where no memory would suffice. */
 static void place_workspace(layout *l, size_t bytes) {
     if (bytes > INT64_MAX / 2) {
@@ -357,7 +223,7 @@ qn_status qn_plan_make(qn_backend *backend, const qn_config *config, const qn_pa
     place_block(&l);
     place_head(&l);
     if (l.train) place_gradients(&l);
-    if (!l.overflow) place_workspace(&l, workspace_bytes(&l, backend));
+    if (!l.overflow) place_workspace(&l, qn_workspace_bytes(out, backend));
     if (l.overflow) {
         return qn_error(QN_CODE_USAGE,
                         "batch size %lld of %lld tokens: the buffers pass 2^63 bytes; choose "
