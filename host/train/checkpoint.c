@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "quern/files.h"
 #include "quern/safetensors.h"
+#include "train/fingerprint_json.h"
 
 static const char *const tokenizer_files[] = {"tokenizer.model", "tokenizer.json",
                                               "tokenizer_config.json"};
@@ -155,9 +156,10 @@ static qn_status state_checksum(const json_t *root, char digits[17]) {
 }
 
 static qn_status save_state(const char *dir, const qn_train_state *state, json_t *files) {
-    json_t *root = json_pack("{s:I, s:I, s:I, s:f, s:O}", "step", (json_int_t)state->step, "tokens",
-                             (json_int_t)state->tokens, "sequences", (json_int_t)state->sequences,
-                             "seconds", state->seconds, "files", files);
+    json_t *root =
+        json_pack("{s:I, s:I, s:I, s:f, s:o, s:O}", "step", (json_int_t)state->step, "tokens",
+                  (json_int_t)state->tokens, "sequences", (json_int_t)state->sequences, "seconds",
+                  state->seconds, "data", qn_fingerprint_to_json(&state->data), "files", files);
     char digits[17], *text = NULL, *path = qn_path("%s/state.json", dir);
     qn_status status = root && path ? state_checksum(root, digits) : no_memory(dir);
     if (!status && !json_object_set_new(root, "checksum", json_string(digits))) {
@@ -420,6 +422,7 @@ qn_status qn_checkpoint_state(const char *path, qn_train_state *out) {
     if (!status) status = qn_json_int(root, file, "tokens", 0, INT64_MAX, &out->tokens);
     if (!status) status = qn_json_int(root, file, "sequences", 0, INT64_MAX, &out->sequences);
     if (!status) status = qn_json_number(root, file, "seconds", 0, 1e300, &out->seconds);
+    if (!status) status = qn_fingerprint_from_json(root, file, &out->data);
     free(file);
     json_decref(root);
     return status;

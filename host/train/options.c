@@ -30,7 +30,7 @@ enum { FIXED = false, RESUMABLE = true };
 #define MANY 9e15 /* below 2^53, so that a double holds it */
 
 static const qn_option table[] = {
-    STRING(data, "data", "", FIXED, "DIR", "data folder, as `quern prepare` writes it"),
+    STRING(data, "data", "", RESUMABLE, "DIR", "data folder, as `quern prepare` writes it"),
     STRING(run, "run", "", RESUMABLE, "DIR", "run folder to make, or to continue"),
     STRING(model, "model", "default", FIXED, "MODEL",
            "preset, config.json, or a folder with config.json and weights to train on"),

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,8 +32,9 @@ typedef struct session {
     qn_optimizer optimizer;
     qn_run_log log;
     qn_train_state state;
-    int32_t *host; /* tokens, targets, document starts of one micro-batch */
-    double begun;  /* clock at which `seconds` of training would be 0 */
+    char data_before[QN_OPTION_TEXT]; /* the folder that run.json names, on a resume */
+    int32_t *host;                    /* tokens, targets, document starts of one micro-batch */
+    double begun;                     /* clock at which `seconds` of training would be 0 */
     int64_t saved_step;
     int lock; /* on the run's folder; -1 before it is taken */
 } session;
@@ -66,7 +68,8 @@ static bool folder_has_entries(const char *path) {
 }
 
 /* Options that shape the numbers of a run must be what they were. */
-static qn_status check_same_options(const qn_train_options *now, const char *run_json) {
+static qn_status check_same_options(session *s, const char *run_json) {
+    const qn_train_options *now = &s->options;
     qn_train_options before;
     qn_options_default(&before);
     QN_TRY(qn_options_load(&before, run_json));
@@ -84,17 +87,18 @@ static qn_status check_same_options(const qn_train_options *now, const char *run
                             table[i].name, new_text, run_json, old_text);
         }
     }
+    strcpy(s->data_before, before.data);
     return QN_OK;
 }
 
-static qn_status check_folder(const session *s, bool resume) {
+static qn_status check_folder(session *s, bool resume) {
     if (!s->options.run[0]) return qn_error(QN_CODE_USAGE, "--run DIR is missing");
     if (!s->options.data[0]) return qn_error(QN_CODE_USAGE, "--data DIR is missing");
     char *run_json = run_path(s, "run.json");
     if (!run_json) return no_memory("a path");
     qn_status status = QN_OK;
     if (resume && qn_path_exists(run_json)) {
-        status = check_same_options(&s->options, run_json);
+        status = check_same_options(s, run_json);
     } else if (!resume && folder_has_entries(s->options.run)) {
         status = qn_error(QN_CODE_USAGE,
                           "%s exists already; --resume continues it, another --run begins anew",
@@ -181,6 +185,37 @@ static qn_status open_model(session *s, const qn_config *config) {
     return s->host ? QN_OK : no_memory("a batch");
 }
 
+/* A checkpoint goes on with the text that it was trained on, wherever that lies now. */
+static qn_status check_same_data(const session *s, const char *checkpoint,
+                                 const qn_fingerprint *now) {
+    const qn_fingerprint *before = &s->state.data;
+    if (!before->shards) {
+        note(s, "the checkpoint does not tell its data: they are taken to be the same");
+        return QN_OK;
+    }
+    if (qn_fingerprint_equal(before, now)) return QN_OK;
+    return qn_error(QN_CODE_USAGE,
+                    "--data %s has %lld shards with %lld tokens in %lld bytes, fingerprint "
+                    "%016" PRIx64 ", but %s was trained on %lld shards with %lld tokens in %lld "
+                    "bytes, fingerprint %016" PRIx64 " (then in %s): name the folder that holds "
+                    "these now, or start a new run",
+                    s->options.data, (long long)now->shards, (long long)now->tokens,
+                    (long long)now->bytes, now->hash, checkpoint, (long long)before->shards,
+                    (long long)before->tokens, (long long)before->bytes, before->hash,
+                    s->data_before);
+}
+
+static qn_status load_checkpoint(session *s, const char *checkpoint) {
+    qn_fingerprint data;
+    qn_loader_fingerprint(s->train_loader, &data);
+    QN_TRY(qn_checkpoint_state(checkpoint, &s->state));
+    QN_TRY(check_same_data(s, checkpoint, &data));
+    s->state.data = data;
+    QN_TRY(qn_checkpoint_load(checkpoint, s->model));
+    s->saved_step = s->state.step;
+    return qn_checkpoint_clean(s->options.run, s->state.step);
+}
+
 /* Parameters and position: of the last whole checkpoint, of --model's folder, or initial. */
 static qn_status open_state(session *s, bool resume) {
     char *checkpoint = NULL;
@@ -189,15 +224,13 @@ static qn_status open_state(session *s, bool resume) {
     }
     if (!checkpoint) {
         if (resume) note(s, "no checkpoint yet: starting from the beginning");
+        qn_loader_fingerprint(s->train_loader, &s->state.data);
         QN_TRY(qn_checkpoint_clean(s->options.run, 0));
         return qn_model_source_is_folder(s->options.model)
                    ? qn_model_load(s->model, s->options.model)
                    : qn_model_init(s->model, (uint64_t)s->options.seed);
     }
-    qn_status status = qn_checkpoint_state(checkpoint, &s->state);
-    if (!status) status = qn_checkpoint_load(checkpoint, s->model);
-    if (!status) status = qn_checkpoint_clean(s->options.run, s->state.step);
-    s->saved_step = s->state.step;
+    qn_status status = load_checkpoint(s, checkpoint);
     free(checkpoint);
     return status;
 }

@@ -88,9 +88,9 @@ TEST(Options, ResumableOnes) {
     for (const qn_option *o : all_options()) {
         if (o->resumable) resumable.insert(o->name);
     }
-    EXPECT_EQ(resumable,
-              (std::set<std::string>{"run", "steps", "eval-every", "eval-tokens", "save-every",
-                                     "keep-last", "keep-every", "backend", "threads"}));
+    EXPECT_EQ(resumable, (std::set<std::string>{"data", "run", "steps", "eval-every", "eval-tokens",
+                                                "save-every", "keep-last", "keep-every", "backend",
+                                                "threads"}));
 }
 
 TEST(Options, TextRoundTrip) {
