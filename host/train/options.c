@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "quern/files.h"
+#include "train/environment.h"
 
 static const char *const schedules[] = {"cosine", "wsd", "constant", NULL};
 static const char *const precisions[] = {"fp32", "bf16", NULL}; /* in the order of qn_dtype */
@@ -219,19 +220,8 @@ static json_t *json_of_option(const qn_train_options *options, const qn_option *
     return json_string(field);
 }
 
-qn_status qn_options_save(const qn_train_options *options, const qn_device_info *device,
-                          const char *path) {
-    json_t *root = json_object();
-    int failed = 0;
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        failed |= json_object_set_new(root, table[i].name, json_of_option(options, &table[i]));
-    }
-    failed |= json_object_set_new(root, "environment",
-                                  json_pack("{s:s, s:s, s:s, s:i}", "version", QN_VERSION, "device",
-                                            device->name, "arch", device->arch, "threads",
-                                            device->n_threads));
-    char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    json_decref(root);
+static qn_status write_json(const json_t *root, const char *path) {
+    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
     if (!text) {
         return qn_error(QN_CODE_USAGE,
                         "%s: an option's value is not UTF-8, which JSON needs (or memory ran out); "
@@ -240,5 +230,23 @@ qn_status qn_options_save(const qn_train_options *options, const qn_device_info 
     }
     qn_status status = qn_file_write(path, text, strlen(text));
     free(text);
+    return status;
+}
+
+qn_status qn_options_save(const qn_train_options *options, const qn_environment *environment,
+                          const char *path, char **change) {
+    json_t *where;
+    qn_status status = qn_environment_to_json(environment, path, &where, change);
+    json_t *root = json_object();
+    int failed = 0;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        failed |= json_object_set_new(root, table[i].name, json_of_option(options, &table[i]));
+    }
+    failed |= json_object_set_new(root, "environment", where);
+    if (!status) status = write_json(failed ? NULL : root, path);
+    json_decref(root);
+    if (!status) return QN_OK;
+    free(*change);
+    *change = NULL;
     return status;
 }

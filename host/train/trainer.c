@@ -108,15 +108,28 @@ static qn_status check_folder(session *s, bool resume) {
     return status;
 }
 
+static qn_status write_run_json(const session *s, const char *path) {
+    qn_environment now = {.data = s->state.data, .step = s->state.step};
+    char *change;
+    QN_TRY(s->backend->ops->device_info(s->backend, &now.device));
+    QN_TRY(qn_options_save(&s->options, &now, path, &change));
+    char *line = change ? qn_path("%s: losses may differ in their last bits from those of an "
+                                  "uninterrupted run",
+                                  change)
+                        : NULL;
+    if (line) note(s, line);
+    free(line);
+    free(change);
+    return QN_OK;
+}
+
 static qn_status write_folder(const session *s) {
     char *run_json = run_path(s, "run.json"), *config = run_path(s, "config.json");
     char *checkpoints = run_path(s, "checkpoints");
-    qn_device_info device;
     qn_status status = run_json && config && checkpoints ? QN_OK : no_memory("a path");
-    if (!status) status = s->backend->ops->device_info(s->backend, &device);
     if (!status) status = qn_dir_create(checkpoints);
     if (!status) status = qn_config_save(&qn_model_plan(s->model)->config, config);
-    if (!status) status = qn_options_save(&s->options, &device, run_json);
+    if (!status) status = write_run_json(s, run_json);
     free(run_json);
     free(config);
     free(checkpoints);

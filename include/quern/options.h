@@ -3,6 +3,7 @@
 #ifndef QUERN_OPTIONS_H
 #define QUERN_OPTIONS_H
 
+#include "quern/loader.h"
 #include "quern/plan.h"
 #include "quern/status.h"
 
@@ -73,9 +74,19 @@ void qn_option_get(const qn_train_options *options, const qn_option *option, cha
  * error, but for run.json's object "environment". */
 qn_status qn_options_load(qn_train_options *options, const char *path);
 
-/* Writes run.json: every option, and the machine in "environment". */
-qn_status qn_options_save(const qn_train_options *options, const qn_device_info *device,
-                          const char *path);
+/* Where and on what a run computes. */
+typedef struct qn_environment {
+    qn_device_info device;
+    qn_fingerprint data; /* of the training text */
+    int64_t step;        /* steps done: 0 for a run that begins */
+} qn_environment;
+
+/* Writes run.json: every option, and the environment. When a run goes on (step > 0) on another
+ * device, with other threads or another quern than the run.json at `path` says, *change, which
+ * the caller frees, is a line that says so, else NULL; "environment"."changes" keeps these lines.
+ */
+qn_status qn_options_save(const qn_train_options *options, const qn_environment *environment,
+                          const char *path, char **change);
 
 #ifdef __cplusplus
 }

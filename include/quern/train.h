@@ -45,8 +45,9 @@ typedef struct qn_train_result {
  * empty. With it the run goes on from its last whole checkpoint, bit for bit, or starts when
  * it has none; its options are those of its run.json, and `options` may differ in resumable
  * ones only; its data may lie in another folder, but must have the fingerprint that the
- * checkpoint states. A loss or gradient that is not finite ends the run with QN_CODE_NUMERIC;
- * what was saved stays. */
+ * checkpoint states. Where device or threads are no longer the same, a note says so, for the
+ * last bits may then differ. A loss or gradient that is not finite ends the run with
+ * QN_CODE_NUMERIC; what was saved stays. */
 qn_status qn_train(const qn_train_options *options, bool resume, const qn_train_hooks *hooks,
                    qn_train_result *out);
 

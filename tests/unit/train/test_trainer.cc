@@ -156,6 +156,21 @@ TEST_F(Trainer, OtherDataIsRefused) {
     EXPECT_OK(resume());
 }
 
+TEST_F(Trainer, NotesThatOtherThreadsGoOn) {
+    ASSERT_OK(train(false, 2));
+    ASSERT_OK(resume(3));
+    EXPECT_EQ(notes, "");
+    set("threads", "2");
+    ASSERT_OK(resume(4));
+    for (const char *part : {"from step 3 on", "2 threads", "1 thread,", "last bits"})
+        EXPECT_NE(notes.find(part), std::string::npos) << notes;
+    EXPECT_EQ(std::count(notes.begin(), notes.end(), '\n'), 1);
+    EXPECT_NE(TempDir::read(run + "/run.json").find("from step 3 on"), std::string::npos);
+    ASSERT_OK(resume());
+    EXPECT_EQ(notes, "");
+    EXPECT_NE(TempDir::read(run + "/run.json").find("from step 3 on"), std::string::npos);
+}
+
 // A checkpoint of before there were fingerprints.
 TEST_F(Trainer, ACheckpointThatDoesNotTellItsDataGoesOn) {
     ASSERT_OK(train(false, 3));
