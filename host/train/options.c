@@ -33,8 +33,10 @@ enum { FIXED = false, RESUMABLE = true };
 static const qn_option table[] = {
     STRING(data, "data", "", RESUMABLE, "DIR", "data folder, as `quern prepare` writes it"),
     STRING(run, "run", "", RESUMABLE, "DIR", "run folder to make, or to continue"),
-    STRING(model, "model", "default", FIXED, "MODEL",
-           "preset, config.json, or a folder with config.json and weights to train on"),
+    STRING(
+        model, "model", "default", FIXED, "MODEL",
+        "preset, or the path of a config.json or of a folder with config.json and weights to train "
+        "on; a name without a slash or .json is a preset's: write ./NAME for a folder here"),
     INT(steps, "steps", "6200", 1, MANY, RESUMABLE, "N", "steps of the optimizer"),
     INT(batch_size, "batch-size", "4", 1, 1 << 30, FIXED, "B", "sequences per rank per micro-step"),
     INT(seq_len, "seq-len", "128", 1, 1 << 30, FIXED, "T", "tokens of a sequence"),

@@ -18,7 +18,8 @@ enum { QN_OPTION_TEXT = 1024 }; /* longest value of a text option, with its zero
 typedef struct qn_train_options {
     char data[QN_OPTION_TEXT];
     char run[QN_OPTION_TEXT];
-    char model[QN_OPTION_TEXT]; /* a preset, a config.json, or a folder with weights too */
+    char model[QN_OPTION_TEXT]; /* a preset, or the path of a config.json or of a folder with
+                                   weights */
     int64_t steps, batch_size, seq_len, grad_accum;
     double lr, min_lr; /* min_lr: share of lr at the end of the schedule */
     int64_t warmup;    /* steps */
