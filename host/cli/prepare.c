@@ -102,7 +102,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static int show_progress(void *context, const char *stage, double done) {
     arguments *a = context;
     if (a->terminal) fprintf(stderr, "\r\033[K%s %3.0f %%", stage, 100 * done);
-    return a->interrupt.signal != 0;
+    return qn_interrupt_came(&a->interrupt);
 }
 
 static double seconds_now(void) {
