@@ -6,6 +6,7 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/run_model.h"
+#include "cli/token_writer.h"
 #include "quern/train.h"
 
 static const char doc[] =
@@ -100,30 +101,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-/* Prints tokens as they come; a piece can end inside a character, so text is decoded as a
- * whole and its new end printed. */
-typedef struct writer {
-    const qn_tokenizer *tokenizer;
-    int32_t *ids;
-    size_t count, printed;
-    qn_status status;
-} writer;
-
-static bool write_token(void *context, int32_t token) {
-    writer *w = context;
-    if (token == qn_tokenizer_boundary_id(w->tokenizer)) return false;
-    w->ids[w->count++] = token;
-    char *text;
-    size_t length;
-    w->status = qn_tokenizer_decode(w->tokenizer, w->ids, w->count, &text, &length);
-    if (w->status) return false;
-    fwrite(text + w->printed, 1, length - w->printed, stdout);
-    fflush(stdout);
-    w->printed = length;
-    free(text);
-    return true;
-}
-
 /* The prompt behind a document's boundary. */
 static qn_status encode_prompt(const qn_tokenizer *tokenizer, const char *prompt, int32_t **ids,
                                size_t *count) {
@@ -147,36 +124,39 @@ static qn_status open_tokenizer(const char *folder, int64_t vocab_size, qn_token
     char path[4096];
     snprintf(path, sizeof path, "%s/tokenizer.model", folder);
     QN_TRY(qn_tokenizer_open(path, out));
-    if (qn_tokenizer_vocab_size(*out) <= vocab_size) return QN_OK;
     const int pieces = qn_tokenizer_vocab_size(*out);
+    if (pieces < vocab_size) {
+        fprintf(stderr,
+                "%s has %d pieces, and the model a vocabulary of %lld: tokens from %d on "
+                "are not drawn\n",
+                path, pieces, (long long)vocab_size, pieces);
+    }
+    if (pieces <= vocab_size) return QN_OK;
     qn_tokenizer_close(*out);
     *out = NULL;
-    return qn_error(QN_CODE_INVALID, "%s has %d pieces, and the model a vocabulary of %lld", path,
-                    pieces, (long long)vocab_size);
+    return qn_error(QN_CODE_INVALID,
+                    "%s has %d pieces, and the model a vocabulary of %lld; expected at most that "
+                    "many: is it the tokenizer of another model?",
+                    path, pieces, (long long)vocab_size);
 }
 
 static qn_status generate(const arguments *a, const qn_opened_model *opened) {
     const qn_config *config = &qn_model_plan(opened->model)->config;
-    writer w = {0};
+    qn_sampling sampling = a->sampling;
     int32_t *prompt = NULL;
     size_t count;
     qn_tokenizer *tokenizer = NULL;
     qn_status status;
     QN_TRY_GOTO(status, done, open_tokenizer(opened->folder, config->vocab_size, &tokenizer));
     QN_TRY_GOTO(status, done, encode_prompt(tokenizer, a->prompt, &prompt, &count));
-    w.tokenizer = tokenizer;
-    w.ids = malloc((size_t)(a->max_tokens + 1) * sizeof *w.ids);
-    if (!w.ids) {
-        status = qn_error(QN_CODE_MEMORY, "no memory for %lld tokens", (long long)a->max_tokens);
-        goto done;
-    }
+    qn_token_writer writer = {.tokenizer = tokenizer, .out = stdout};
+    sampling.n_tokens = qn_tokenizer_vocab_size(tokenizer);
     fputs(a->prompt, stdout);
-    status = qn_generate(opened->model, prompt, (int64_t)count, a->max_tokens, &a->sampling,
-                         write_token, &w);
-    if (!status) status = w.status;
+    status = qn_generate(opened->model, prompt, (int64_t)count, a->max_tokens, &sampling,
+                         qn_token_write, &writer);
+    if (!status) status = writer.status;
     putchar('\n');
 done:
-    free(w.ids);
     free(prompt);
     qn_tokenizer_close(tokenizer);
     return status;

@@ -73,6 +73,8 @@ typedef struct qn_sampling {
     int64_t top_k;      /* 0: off */
     double top_p;       /* 1: off */
     uint64_t seed;
+    int64_t n_tokens; /* ids from this one on are never drawn, as a tokenizer with fewer pieces
+                         than the vocabulary has no text for them; 0: all may be */
 } qn_sampling;
 
 /* Draws a token from logits (V): softmax at the temperature over the top_k most probable,
