@@ -3,17 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/train_flags.h"
 #include "quern/backend.h"
+#include "quern/clock.h"
 #include "quern/files.h"
+#include "quern/model_source.h"
+#include "quern/optimizer.h"
 #include "quern/philox.h"
 #include "quern/profile.h"
 #include "quern/train.h"
-#include "train/model_source.h"
-#include "train/optimizer.h"
 
 static const char doc[] =
     "Measures whole training steps on random tokens: tokens/s, the share of the matrix product's "

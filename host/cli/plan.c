@@ -5,7 +5,7 @@
 #include "cli/commands.h"
 #include "cli/train_flags.h"
 #include "quern/backend.h"
-#include "train/model_source.h"
+#include "quern/model_source.h"
 
 static const char doc[] =
     "Prints the memory that training a model would take, buffer by buffer, without allocating it."

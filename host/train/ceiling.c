@@ -1,5 +1,5 @@
 /* ceiling.c: what the backend's matrix product reaches on this machine. */
-#include "base/clock.h"
+#include "quern/clock.h"
 #include "quern/philox.h"
 #include "quern/train.h"
 

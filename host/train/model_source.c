@@ -1,4 +1,4 @@
-#include "train/model_source.h"
+#include "quern/model_source.h"
 
 #include <errno.h>
 #include <stdlib.h>

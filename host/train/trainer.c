@@ -10,13 +10,13 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "quern/backend.h"
+#include "quern/clock.h"
 #include "quern/comm.h"
 #include "quern/files.h"
+#include "quern/model_source.h"
+#include "quern/optimizer.h"
 #include "quern/train.h"
-#include "train/model_source.h"
-#include "train/optimizer.h"
 #include "train/run_log.h"
 #include "train/schedule.h"
 

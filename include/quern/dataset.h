@@ -3,6 +3,7 @@
 #ifndef QUERN_DATASET_H
 #define QUERN_DATASET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "quern/status.h"
@@ -46,6 +47,10 @@ typedef struct qn_prepare_options {
  * the training part only. Fails where out_dir exists and is not empty, unless it is a data
  * folder and `replace` is set. */
 qn_status qn_dataset_prepare(const qn_prepare_options *options);
+
+/* Is out_dir a sound data folder, made with the same options from the same texts? Reads the
+ * texts for their checksums. */
+qn_status qn_dataset_is_current(const qn_prepare_options *options, bool *current);
 
 #ifdef __cplusplus
 }
