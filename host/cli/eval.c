@@ -169,8 +169,11 @@ static qn_status evaluate(const arguments *a, const qn_train_options *run,
         .vocab_size = vocab_size};
     qn_loader *loader = NULL;
     qn_eval_result result;
-    qn_status status = qn_loader_open(
-        a->train_split ? dataset->train_pattern : dataset->val_pattern, &loader_options, &loader);
+    qn_status status = qn_dataset_check_vocab(dataset, run->data, vocab_size, opened.folder);
+    if (!status) {
+        status = qn_loader_open(a->train_split ? dataset->train_pattern : dataset->val_pattern,
+                                &loader_options, &loader);
+    }
     if (!status) status = qn_evaluate(opened.model, dataset, loader, a->tokens, &result);
     if (!status) status = report(a, &opened, run->data, &result);
     qn_loader_close(loader);

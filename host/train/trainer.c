@@ -165,14 +165,11 @@ static qn_status open_config(const session *s, bool resume, qn_config *config) {
     qn_status status =
         qn_model_source_config(begun ? saved : s->options.model, s->dataset.vocab_size, config);
     free(saved);
-    if (status || begun) return status;
-    if (config->vocab_size < s->dataset.vocab_size) {
-        return qn_error(QN_CODE_USAGE,
-                        "model %s has a vocabulary of %lld, and the data in %s one of %lld; "
-                        "prepare the data with at most that --vocab-size",
-                        s->options.model, (long long)config->vocab_size, s->options.data,
-                        (long long)s->dataset.vocab_size);
+    if (!status) {
+        status = qn_dataset_check_vocab(&s->dataset, s->options.data, config->vocab_size,
+                                        s->options.model);
     }
+    if (status || begun) return status;
     const int64_t boundary = boundary_id(s, config->vocab_size);
     if (config->bos_id < 0) config->bos_id = boundary;
     if (config->eos_id < 0) config->eos_id = boundary;

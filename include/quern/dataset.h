@@ -28,6 +28,11 @@ typedef struct qn_dataset {
 qn_status qn_dataset_open(const char *dir, qn_dataset *out);
 void qn_dataset_close(qn_dataset *dataset);
 
+/* Checks that the data's vocabulary, where it is known, is within a model's; where it is not,
+ * tokens are checked as they are read. `dir` and `model` are for the message. */
+qn_status qn_dataset_check_vocab(const qn_dataset *dataset, const char *dir, int64_t vocab_size,
+                                 const char *model);
+
 typedef struct qn_prepare_options {
     const char *corpus;       /* "austen", "classic", or NULL for `files` */
     const char *corpus_dir;   /* where scripts/corpus.sh left the corpora */
