@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/arguments.h"
+#include "cli/choice_flags.h"
 #include "cli/commands.h"
 #include "cli/run_model.h"
 #include "cli/token_writer.h"
@@ -17,25 +18,9 @@ static const char doc[] =
     "  quern generate --run runs/first --max-tokens 500 --temperature 0.8 --top-p 0.9\n"
     "  quern generate --model path/to/hf-folder --prompt \"Once\" --temperature 0";
 
-enum {
-    KEY_CHECKPOINT = 0x1000,
-    KEY_MAX,
-    KEY_TEMPERATURE,
-    KEY_TOP_K,
-    KEY_TOP_P,
-    KEY_SEED,
-    KEY_RUN,
-    KEY_MODEL,
-    KEY_PROMPT,
-    KEY_CONTEXT,
-    KEY_BACKEND,
-    KEY_THREADS
-};
+enum { KEY_MAX = 0x1000, KEY_TEMPERATURE, KEY_TOP_K, KEY_TOP_P, KEY_SEED, KEY_PROMPT, KEY_CONTEXT };
 
 static const struct argp_option options[] = {
-    {"run", KEY_RUN, "DIR", 0, "run folder", 1},
-    {"model", KEY_MODEL, "DIR", 0, "or a folder with config.json, weights and tokenizer.model", 1},
-    {"checkpoint", KEY_CHECKPOINT, "STEP", 0, "of the run (default: the newest)", 1},
     {"prompt", KEY_PROMPT, "TEXT", 0, "text to continue (default: the beginning of a document)", 2},
     {"max-tokens", KEY_MAX, "N", 0, "tokens to write (default 200)", 2},
     {"temperature", KEY_TEMPERATURE, "X", 0, "0: always the most probable token (default 0.8)", 2},
@@ -45,8 +30,6 @@ static const struct argp_option options[] = {
     {"seed", KEY_SEED, "N", 0, "another seed, another text (default 1)", 2},
     {"context", KEY_CONTEXT, "N", 0,
      "positions of the KV cache (default: the model's, at most 2048)", 3},
-    {"backend", KEY_BACKEND, "NAME", 0, "auto or cpu (default auto)", 3},
-    {"threads", KEY_THREADS, "N", 0, "CPU threads; 0: one a core (default 0)", 3},
     {0}};
 
 typedef struct arguments {
@@ -59,14 +42,8 @@ typedef struct arguments {
 static error_t parse(int key, char *arg, struct argp_state *state) {
     arguments *a = state->input;
     switch (key) {
-    case KEY_RUN:
-        a->choice.run = arg;
-        break;
-    case KEY_MODEL:
-        a->choice.model = arg;
-        break;
-    case KEY_CHECKPOINT:
-        a->choice.checkpoint = qn_arg_int(state, "--checkpoint", arg, 0, INT64_MAX);
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->choice;
         break;
     case KEY_PROMPT:
         a->prompt = arg;
@@ -88,12 +65,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case KEY_CONTEXT:
         a->context = qn_arg_int(state, "--context", arg, 2, INT32_MAX);
-        break;
-    case KEY_BACKEND:
-        a->choice.backend = arg;
-        break;
-    case KEY_THREADS:
-        a->choice.threads = (int)qn_arg_int(state, "--threads", arg, 0, 4096);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -163,11 +134,12 @@ done:
 }
 
 qn_status cmd_generate(int argc, char **argv) {
-    arguments a = {.choice = {.checkpoint = -1, .backend = "auto"},
+    arguments a = {.choice = QN_MODEL_CHOICE,
                    .prompt = "",
                    .max_tokens = 200,
                    .sampling = {.temperature = 0.8, .top_p = 0.95, .seed = 1}};
-    const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
+    const struct argp_child children[] = {{&qn_choice_flags, 0, NULL, 0}, {0}};
+    const struct argp argp = {options, parse, NULL, doc, children, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     const qn_plan_options plan = {.mode = QN_PLAN_GENERATE,
                                   .batch_size = 1,

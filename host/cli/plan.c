@@ -92,14 +92,7 @@ static qn_status print_plan(const arguments *a, const qn_train_options *o, qn_ba
     QN_TRY(backend->ops->device_info(backend, &device));
     QN_TRY(qn_model_source_config(o->model, a->vocab_size, &config));
     QN_TRY(qn_params_make(&config, &params));
-    const qn_plan_options options = {.mode = QN_PLAN_TRAIN,
-                                     .batch_size = o->batch_size,
-                                     .seq_len = o->seq_len,
-                                     .grad_accum = o->grad_accum,
-                                     .recompute = (qn_recompute)o->recompute,
-                                     .attention = (qn_attn_impl)o->attention,
-                                     .compute = (qn_dtype)o->precision,
-                                     .documents = o->documents};
+    const qn_plan_options options = qn_options_plan(o);
     qn_status status = qn_plan_make(backend, &config, &params, &options, &plan);
     if (!status) {
         printf("%s (%s): %.2f M parameters, %.3g GFLOP a token; batch %lld × %lld tokens\n\n",

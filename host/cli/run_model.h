@@ -13,6 +13,10 @@ typedef struct qn_model_choice {
     int threads;
 } qn_model_choice;
 
+/* Nothing chosen yet. */
+#define QN_MODEL_CHOICE                                                                            \
+    { .checkpoint = -1, .backend = "auto" }
+
 /* The folder that holds the weights, malloc'ed; notes about damaged checkpoints go to stderr. */
 qn_status qn_choice_folder(const qn_model_choice *choice, char **folder);
 

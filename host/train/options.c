@@ -97,6 +97,17 @@ void qn_options_default(qn_train_options *options) {
     }
 }
 
+qn_plan_options qn_options_plan(const qn_train_options *o) {
+    return (qn_plan_options){.mode = QN_PLAN_TRAIN,
+                             .batch_size = o->batch_size,
+                             .seq_len = o->seq_len,
+                             .grad_accum = o->grad_accum,
+                             .recompute = (qn_recompute)o->recompute,
+                             .attention = (qn_attn_impl)o->attention,
+                             .compute = (qn_dtype)o->precision,
+                             .documents = o->documents};
+}
+
 /* ---- one option from text and back --------------------------------------------------- */
 
 static qn_status set_number(void *field, const qn_option *o, const char *text, const char *where) {

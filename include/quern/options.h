@@ -63,6 +63,9 @@ const qn_option *qn_option_find(const char *name);
 
 void qn_options_default(qn_train_options *options);
 
+/* The plan that training with these options has. */
+qn_plan_options qn_options_plan(const qn_train_options *options);
+
 /* Sets one option from text. `where` ("--lr", a file's name) begins the message of an error,
  * which is QN_CODE_USAGE. */
 qn_status qn_option_set(qn_train_options *options, const qn_option *option, const char *text,

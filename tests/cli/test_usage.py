@@ -94,6 +94,9 @@ class Flags(ProgramTest):
         self.refuse(2, ["--precision", "fp32 or bf16"], "eval", "--precision", "fp8")
         self.refuse(2, ["1023"], "eval", "--model", self.dir, "--data", "x" * 2000)
         self.refuse(2, ["--overlap", "0.99"], "eval", "--overlap", 1)
+        for command in ["eval", "generate"]:
+            self.refuse(2, ["--threads", "from 0 to 4096"], command, "--threads", -1)
+            self.refuse(2, ["--checkpoint", "last"], command, "--checkpoint", "last")
         self.refuse(2, ["--memory"], "plan", "--memory", "much")
 
 

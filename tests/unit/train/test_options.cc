@@ -148,6 +148,19 @@ TEST(Options, RefusesWhatIsNoNumber) {
                  "1024 bytes", "1023");
 }
 
+TEST(Options, PlanOfTraining) {
+    const qn_train_options o = varied_options();
+    const qn_plan_options plan = qn_options_plan(&o);
+    EXPECT_EQ(plan.mode, QN_PLAN_TRAIN);
+    EXPECT_EQ(plan.batch_size, o.batch_size);
+    EXPECT_EQ(plan.seq_len, o.seq_len);
+    EXPECT_EQ(plan.grad_accum, o.grad_accum);
+    EXPECT_EQ(plan.recompute, o.recompute);
+    EXPECT_EQ(plan.attention, o.attention);
+    EXPECT_EQ(plan.compute, o.precision);
+    EXPECT_EQ(plan.documents, o.documents);
+}
+
 // ---- JSON -----------------------------------------------------------------------------
 
 class OptionsFile : public testing::Test {
