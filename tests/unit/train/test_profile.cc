@@ -12,8 +12,10 @@ struct Outcome {
     double loss;
 };
 
-static Outcome one_step(qn_backend *backend, const qn_config &config) {
-    const qn_plan_options options = small_options(B, T);
+static Outcome one_step(qn_backend *backend, const qn_config &config,
+                        qn_recompute recompute = QN_RECOMPUTE_NONE) {
+    qn_plan_options options = small_options(B, T);
+    options.recompute = recompute;
     const reference::Batch batch = random_batch(config, B, T, 5);
     const qn_batch b = view(batch);
     qn_model *model;
@@ -183,6 +185,30 @@ TEST_F(AttentionProfile, BooksNothingForWhatIsRefused) {
     EXPECT_ERROR(profile->ops->attention_forward(stream, &args), QN_CODE_INVALID, "doc_start");
     const qn_profile_entry *entries;
     EXPECT_EQ(qn_profile_read(profile, &entries), 0);
+}
+
+// The backward pass makes again what is gone and what it reads, no more: nothing of the last
+// block, and of the others no product down.
+TEST_P(Profile, RecomputesOnlyWhatIsGone) {
+    qn_config c = small_config(GetParam());
+    c.n_layers = 3;
+    const bool llama = c.arch == QN_ARCH_LLAMA;
+    const int64_t L = c.n_layers, again = L - 1;
+    const Outcome kept = one_step(profile, c);
+    const int64_t products = read()["gemm"].calls;
+    for (qn_recompute policy : {QN_RECOMPUTE_NORMS, QN_RECOMPUTE_BLOCK}) {
+        qn_profile_reset(profile);
+        const Outcome recomputed = one_step(profile, c, policy);
+        EXPECT_EQ(recomputed.loss, kept.loss);
+        EXPECT_EQ(recomputed.grads, kept.grads);
+        const bool block = policy == QN_RECOMPUTE_BLOCK;
+        auto entries = read();
+        EXPECT_EQ(entries["gemm"].calls, products + (block ? 3 * again : 0));
+        EXPECT_EQ(entries["attention"].calls, L + (block ? again : 0));
+        EXPECT_EQ(entries["norm"].calls, 2 * L + 1 + 2 * again);
+        EXPECT_EQ(entries["swiglu"].calls, llama ? L + again : 0);
+        EXPECT_EQ(entries["gelu"].calls, llama || block ? 0 : again);
+    }
 }
 
 TEST_P(Profile, ResetForgets) {
