@@ -2,7 +2,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+
+#include "quern/clock.h"
 
 typedef enum op {
     OP_COPY,
@@ -66,15 +67,9 @@ static const qn_ops *inner_ops(qn_stream *s) { return of_stream(s)->inner->ops; 
 
 /* ---- timing --------------------------------------------------------------------------- */
 
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static qn_status begin(qn_stream *s, double *start) {
     QN_TRY(inner_ops(s)->stream_sync(inner_stream(s)));
-    *start = seconds();
+    *start = qn_clock();
     return QN_OK;
 }
 
@@ -82,7 +77,7 @@ static qn_status end(qn_stream *s, op which, double start, double flops) {
     QN_TRY(inner_ops(s)->stream_sync(inner_stream(s)));
     qn_profile_entry *entry = &of_stream(s)->entries[which];
     entry->calls++;
-    entry->seconds += seconds() - start;
+    entry->seconds += qn_clock() - start;
     entry->flops += flops;
     return QN_OK;
 }
@@ -129,11 +124,6 @@ static double gemm_flops(const qn_gemm_args *a) {
     const double k = (double)(a->transpose_a ? a->a.shape[0] : a->a.shape[1]);
     return 2.0 * (double)a->c.shape[0] * (double)a->c.shape[1] * k;
 }
-static double attention_flops(const qn_attention_args *a) {
-    const double square = (double)a->q.shape[1] * (double)a->k.shape[1];
-    return 4.0 * (double)(a->q.shape[0] * a->q.shape[2] * a->q.shape[3]) * square /
-           (a->causal ? 2 : 1);
-}
 static double classifier_flops(const qn_classifier_args *a) {
     const double product =
         2.0 * (double)(a->x.shape[0] * a->x.shape[1]) * (double)a->weight.shape[0];
@@ -152,12 +142,81 @@ WITH_ARGS(rmsnorm_backward, qn_norm_args, OP_NORM_BACKWARD, 0)
 WITH_ARGS(layernorm_forward, qn_norm_args, OP_NORM_FORWARD, 0)
 WITH_ARGS(layernorm_backward, qn_norm_args, OP_NORM_BACKWARD, 0)
 WITH_ARGS(rope, qn_rope_args, OP_ROPE, 0)
-WITH_ARGS(attention_forward, qn_attention_args, OP_ATTENTION_FORWARD, attention_flops(args))
-WITH_ARGS(attention_backward, qn_attention_args, OP_ATTENTION_BACKWARD, 2.5 * attention_flops(args))
 WITH_ARGS(swiglu_forward, qn_swiglu_args, OP_SWIGLU_FORWARD, 0)
 WITH_ARGS(swiglu_backward, qn_swiglu_args, OP_SWIGLU_BACKWARD, 0)
 WITH_ARGS(classifier, qn_classifier_args, OP_CLASSIFIER, classifier_flops(args))
 WITH_ARGS(adamw, qn_adamw_args, OP_ADAMW, 0)
+
+/* ---- attention: two products over the pairs of a query and a key that it sees --------------- */
+
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
+/* Keys that one sequence's queries see. doc_start (Tk) is NULL without documents. */
+static double visible_keys(const qn_attention_args *a, const int32_t *doc_start) {
+    const int64_t Tq = a->q.shape[1], Tk = a->k.shape[1], reach = a->window ? a->window : Tk;
+    int64_t begin = 0, end = doc_start ? 0 : Tk; /* of the document of position i */
+    double keys = 0;
+    for (int64_t i = 0; i < Tk; i++) {
+        if (i == end) {
+            begin = end;
+            while (end < Tk && doc_start[end] == doc_start[begin]) end++;
+        }
+        if (i < Tk - Tq) continue;
+        const int64_t first = most(begin, i - reach + 1);
+        const int64_t last = a->causal ? i : least(end - 1, i + reach - 1);
+        keys += (double)(last - first + 1);
+    }
+    return keys;
+}
+
+static qn_status visible_pairs(qn_stream *s, const qn_attention_args *a, double *pairs) {
+    const int64_t B = a->q.shape[0], Tk = a->k.shape[1];
+    const qn_tensor *documents = &a->doc_start;
+    *pairs = 0;
+    if (!documents->data || !Tk) {
+        *pairs = (double)B * visible_keys(a, NULL);
+        return QN_OK;
+    }
+    int32_t *row = malloc((size_t)Tk * sizeof *row);
+    if (!row) return qn_error(QN_CODE_MEMORY, "no host memory to count what attention sees");
+    qn_status status = QN_OK;
+    for (int64_t b = 0; b < B && !status; b++) {
+        const int32_t *from = (const int32_t *)documents->data + b * documents->stride[0];
+        status = inner_ops(s)->copy(inner_stream(s), row, from, (size_t)Tk * sizeof *row,
+                                    QN_COPY_TO_HOST);
+        if (!status) status = inner_ops(s)->stream_sync(inner_stream(s));
+        if (!status) *pairs += visible_keys(a, row);
+    }
+    free(row);
+    return status;
+}
+
+/* Books `products` of matrices over what attention sees; outside of what is timed, and after
+ * the backend has found the arguments right. */
+static qn_status count_attention(qn_stream *s, op which, const qn_attention_args *a,
+                                 double products) {
+    double pairs;
+    QN_TRY(visible_pairs(s, a, &pairs));
+    of_stream(s)->entries[which].flops +=
+        2 * products * pairs * (double)(a->q.shape[2] * a->q.shape[3]);
+    return QN_OK;
+}
+
+static qn_status time_attention_forward(qn_stream *s, const qn_attention_args *args) {
+    TIMED(s, OP_ATTENTION_FORWARD, 0, ops->attention_forward(inner, args));
+}
+static qn_status time_attention_backward(qn_stream *s, const qn_attention_args *args) {
+    TIMED(s, OP_ATTENTION_BACKWARD, 0, ops->attention_backward(inner, args));
+}
+static qn_status attention_forward(qn_stream *s, const qn_attention_args *args) {
+    QN_TRY(time_attention_forward(s, args));
+    return count_attention(s, OP_ATTENTION_FORWARD, args, 2);
+}
+static qn_status attention_backward(qn_stream *s, const qn_attention_args *args) {
+    QN_TRY(time_attention_backward(s, args));
+    return count_attention(s, OP_ATTENTION_BACKWARD, args, 5);
+}
 
 /* ---- the device: passed on ------------------------------------------------------------------ */
 

@@ -5,11 +5,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "cli/arguments.h"
 #include "cli/attention_check.h"
 #include "cli/commands.h"
 #include "quern/backend.h"
+#include "quern/clock.h"
 #include "quern/files.h"
 #include "quern/philox.h"
 

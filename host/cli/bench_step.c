@@ -3,17 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/train_flags.h"
 #include "quern/backend.h"
+#include "quern/clock.h"
 #include "quern/files.h"
+#include "quern/model_source.h"
+#include "quern/optimizer.h"
 #include "quern/philox.h"
 #include "quern/profile.h"
 #include "quern/train.h"
-#include "train/model_source.h"
-#include "train/optimizer.h"
 
 static const char doc[] =
     "Measures whole training steps on random tokens: tokens/s, the share of the matrix product's "
@@ -75,12 +75,8 @@ typedef struct bench {
 static qn_status open_bench(const qn_config *config, const qn_train_options *o, qn_backend *backend,
                             bench *out) {
     *out = (bench){.options = o};
-    qn_plan_options plan = {.mode = QN_PLAN_TRAIN,
-                            .batch_size = o->batch_size,
-                            .seq_len = o->seq_len,
-                            .grad_accum = o->grad_accum,
-                            .recompute = (qn_recompute)o->recompute,
-                            .attention = (qn_attn_impl)o->attention};
+    qn_plan_options plan = qn_options_plan(o);
+    plan.documents = false; /* random tokens have none */
     const int64_t N = o->batch_size * o->seq_len;
     QN_TRY(qn_plan_set_precision(backend, (qn_dtype)o->precision, &plan));
     QN_TRY(qn_model_create(backend, config, &plan, &out->model));

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/arguments.h"
+#include "cli/choice_flags.h"
 #include "cli/commands.h"
 #include "cli/run_model.h"
 #include "quern/files.h"
@@ -21,25 +22,17 @@ static const char doc[] =
     "  quern eval --model path/to/hf-folder --data data/austen --seq-len 512";
 
 enum {
-    KEY_CHECKPOINT = 0x1000,
-    KEY_RUN,
-    KEY_MODEL,
-    KEY_DATA,
+    KEY_DATA = 0x1000,
     KEY_SPLIT,
     KEY_TOKENS,
     KEY_BATCH,
     KEY_SEQ,
     KEY_OVERLAP,
     KEY_PRECISION,
-    KEY_BACKEND,
-    KEY_THREADS,
     KEY_JSON
 };
 
 static const struct argp_option options[] = {
-    {"run", KEY_RUN, "DIR", 0, "run folder", 1},
-    {"model", KEY_MODEL, "DIR", 0, "or a folder with config.json and weights", 1},
-    {"checkpoint", KEY_CHECKPOINT, "STEP", 0, "of the run (default: the newest)", 1},
     {"data", KEY_DATA, "DIR", 0, "data folder (default: the run's)", 2},
     {"split", KEY_SPLIT, "val|train", 0, "which text (default val)", 2},
     {"tokens", KEY_TOKENS, "N", 0, "read at most N tokens (default: all)", 2},
@@ -49,8 +42,6 @@ static const struct argp_option options[] = {
      "leading share of a sequence that is context only (default: the run's, or 0.5)", 2},
     {"precision", KEY_PRECISION, "NAME", 0, "fp32 or bf16 (default fp32)", 3},
     {"json", KEY_JSON, "FILE", 0, "write the figures there too", 3},
-    {"backend", KEY_BACKEND, "NAME", 0, "auto or cpu (default auto)", 3},
-    {"threads", KEY_THREADS, "N", 0, "CPU threads; 0: one a core (default 0)", 3},
     {0}};
 
 typedef struct arguments {
@@ -65,14 +56,8 @@ typedef struct arguments {
 static error_t parse(int key, char *arg, struct argp_state *state) {
     arguments *a = state->input;
     switch (key) {
-    case KEY_RUN:
-        a->choice.run = arg;
-        break;
-    case KEY_MODEL:
-        a->choice.model = arg;
-        break;
-    case KEY_CHECKPOINT:
-        a->choice.checkpoint = qn_arg_int(state, "--checkpoint", arg, 0, INT64_MAX);
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &a->choice;
         break;
     case KEY_DATA:
         a->data = arg;
@@ -103,12 +88,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case KEY_JSON:
         a->json = arg;
-        break;
-    case KEY_BACKEND:
-        a->choice.backend = arg;
-        break;
-    case KEY_THREADS:
-        a->choice.threads = (int)qn_arg_int(state, "--threads", arg, 0, 4096);
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -169,8 +148,11 @@ static qn_status evaluate(const arguments *a, const qn_train_options *run,
         .vocab_size = vocab_size};
     qn_loader *loader = NULL;
     qn_eval_result result;
-    qn_status status = qn_loader_open(
-        a->train_split ? dataset->train_pattern : dataset->val_pattern, &loader_options, &loader);
+    qn_status status = qn_dataset_check_vocab(dataset, run->data, vocab_size, opened.folder);
+    if (!status) {
+        status = qn_loader_open(a->train_split ? dataset->train_pattern : dataset->val_pattern,
+                                &loader_options, &loader);
+    }
     if (!status) status = qn_evaluate(opened.model, dataset, loader, a->tokens, &result);
     if (!status) status = report(a, &opened, run->data, &result);
     qn_loader_close(loader);
@@ -179,11 +161,9 @@ static qn_status evaluate(const arguments *a, const qn_train_options *run,
 }
 
 qn_status cmd_eval(int argc, char **argv) {
-    arguments a = {.choice = {.checkpoint = -1, .backend = "auto"},
-                   .tokens = INT64_MAX,
-                   .batch_size = 8,
-                   .overlap = -1};
-    const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
+    arguments a = {.choice = QN_MODEL_CHOICE, .tokens = INT64_MAX, .batch_size = 8, .overlap = -1};
+    const struct argp_child children[] = {{&qn_choice_flags, 0, NULL, 0}, {0}};
+    const struct argp argp = {options, parse, NULL, doc, children, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     qn_train_options run;
     qn_dataset dataset;

@@ -12,7 +12,8 @@
 
 static const char doc[] =
     "Says what things are: a run folder, a model (preset, config.json or folder), a data folder; "
-    "without arguments, this machine and the presets."
+    "without arguments, this machine and the presets. What has a preset's name is that preset: "
+    "write ./NAME for a folder of that name."
     "\v"
     "Examples:\n"
     "  quern info\n"
@@ -149,7 +150,7 @@ static qn_status describe_folder(const char *dir) {
 
 static qn_status describe(const char *thing) {
     struct stat info;
-    if (!stat(thing, &info)) {
+    if (!qn_config_preset_description(thing) && !stat(thing, &info)) {
         return S_ISDIR(info.st_mode) ? describe_folder(thing) : describe_config_file(thing);
     }
     qn_config config;

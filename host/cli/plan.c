@@ -5,7 +5,7 @@
 #include "cli/commands.h"
 #include "cli/train_flags.h"
 #include "quern/backend.h"
-#include "train/model_source.h"
+#include "quern/model_source.h"
 
 static const char doc[] =
     "Prints the memory that training a model would take, buffer by buffer, without allocating it."
@@ -92,13 +92,7 @@ static qn_status print_plan(const arguments *a, const qn_train_options *o, qn_ba
     QN_TRY(backend->ops->device_info(backend, &device));
     QN_TRY(qn_model_source_config(o->model, a->vocab_size, &config));
     QN_TRY(qn_params_make(&config, &params));
-    qn_plan_options options = {.mode = QN_PLAN_TRAIN,
-                               .batch_size = o->batch_size,
-                               .seq_len = o->seq_len,
-                               .grad_accum = o->grad_accum,
-                               .recompute = (qn_recompute)o->recompute,
-                               .attention = (qn_attn_impl)o->attention,
-                               .documents = o->documents};
+    qn_plan_options options = qn_options_plan(o);
     qn_status status = qn_plan_set_precision(backend, (qn_dtype)o->precision, &options);
     if (!status) status = qn_plan_make(backend, &config, &params, &options, &plan);
     if (!status) {

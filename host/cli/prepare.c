@@ -1,15 +1,13 @@
-#include "data/prepare.h"
-
 #include <argp.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "quern/clock.h"
 #include "quern/dataset.h"
 
 static const char doc[] =
@@ -102,13 +100,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static int show_progress(void *context, const char *stage, double done) {
     arguments *a = context;
     if (a->terminal) fprintf(stderr, "\r\033[K%s %3.0f %%", stage, 100 * done);
-    return a->interrupt.signal != 0;
-}
-
-static double seconds_now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+    return qn_interrupt_came(&a->interrupt);
 }
 
 static qn_status print_summary(const char *dir, double seconds) {
@@ -124,13 +116,13 @@ static qn_status print_summary(const char *dir, double seconds) {
 }
 
 static qn_status prepare(arguments *a) {
-    double begun = seconds_now();
+    double begun = qn_clock();
     QN_TRY(qn_interrupt_watch(&a->interrupt));
     qn_status status = qn_dataset_prepare(&a->prepare);
     qn_interrupt_unwatch(&a->interrupt);
     if (a->terminal) fprintf(stderr, "\r\033[K");
     QN_TRY(status);
-    return print_summary(a->prepare.out_dir, seconds_now() - begun);
+    return print_summary(a->prepare.out_dir, qn_clock() - begun);
 }
 
 /* Does nothing where the folder is as it should be. */

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "quern/backend.h"
+#include "quern/clock.h"
 
 void qn_format_duration(double seconds, char *text, size_t size) {
     const long long s = llround(seconds);

@@ -14,6 +14,10 @@ typedef struct qn_model_choice {
     bool any_precision; /* take the backend's rather than the plan's `compute` */
 } qn_model_choice;
 
+/* Nothing chosen yet. */
+#define QN_MODEL_CHOICE                                                                            \
+    { .checkpoint = -1, .backend = "auto" }
+
 /* The folder that holds the weights, malloc'ed; notes about damaged checkpoints go to stderr. */
 qn_status qn_choice_folder(const qn_model_choice *choice, char **folder);
 

@@ -66,7 +66,9 @@ typedef struct watcher {
     qn_interrupt interrupt;
 } watcher;
 
-static bool should_stop(void *context) { return ((watcher *)context)->interrupt.signal != 0; }
+static bool should_stop(void *context) {
+    return qn_interrupt_came(&((watcher *)context)->interrupt);
+}
 
 static void on_step(void *context, const qn_step_report *report) {
     qn_progress_show(&((watcher *)context)->progress, report);

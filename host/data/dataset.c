@@ -145,3 +145,12 @@ void qn_dataset_close(qn_dataset *d) {
     qn_tokenizer_close(d->tokenizer);
     d->tokenizer = NULL;
 }
+
+qn_status qn_dataset_check_vocab(const qn_dataset *d, const char *dir, int64_t vocab_size,
+                                 const char *model) {
+    if (d->vocab_size <= vocab_size) return QN_OK;
+    return qn_error(QN_CODE_USAGE,
+                    "model %s has a vocabulary of %lld, and the data in %s one of %lld; prepare "
+                    "the data with at most that --vocab-size",
+                    model, (long long)vocab_size, dir, (long long)d->vocab_size);
+}

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "data/fingerprint.h"
 #include "data/permute.h"
 #include "data/shard_list.h"
 
@@ -75,6 +76,10 @@ void qn_loader_close(qn_loader *l) {
 int64_t qn_loader_tokens(const qn_loader *l) { return l->text.tokens; }
 int64_t qn_loader_sequences(const qn_loader *l) { return l->sequences; }
 int64_t qn_loader_stride(const qn_loader *l) { return l->options.seq_len - l->options.overlap; }
+
+void qn_loader_fingerprint(const qn_loader *l, qn_fingerprint *out) {
+    qn_shard_list_fingerprint(&l->text, out);
+}
 
 /* --- reading --- */
 

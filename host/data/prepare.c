@@ -1,4 +1,4 @@
-#include "data/prepare.h"
+#include "quern/dataset.h"
 
 #include <fnmatch.h>
 #include <stdlib.h>

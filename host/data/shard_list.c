@@ -97,8 +97,8 @@ qn_status qn_shard_list_read(const qn_shard_list *list, int64_t position, int64_
         uint32_t token = qn_shard_token(&part->shard, at);
         if (token >= (uint64_t)vocab_size)
             return qn_error(QN_CODE_INVALID,
-                            "%s: token %lld is %u, expected below the vocabulary size %lld; is "
-                            "this data for another tokenizer?",
+                            "%s: the token at position %lld (from 0) is %u, expected below the "
+                            "vocabulary size %lld; is this data for another tokenizer?",
                             part->path, (long long)at, token, (long long)vocab_size);
         out[i] = (int32_t)token;
     }

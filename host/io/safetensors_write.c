@@ -115,6 +115,14 @@ static qn_status build_header(const char *path, const qn_named_tensor *tensors, 
     return QN_OK;
 }
 
+/* Where the tensors' data lie: in host memory, or where `fetch` (nullable) reads. */
+typedef struct source {
+    qn_fetch fetch;
+    void *context;
+    char *staging;
+    size_t room; /* bytes of it */
+} source;
+
 /* A file under way, and the checksum of what it has so far. */
 typedef struct sink {
     const char *path;
@@ -144,24 +152,37 @@ static qn_status put_header(sink *s, const char *json) {
     return put(s, spaces, padding);
 }
 
-static qn_status put_tensors(sink *s, const qn_named_tensor *tensors, int count) {
+static qn_status put_data(sink *s, const source *from, const char *data, size_t length) {
+    if (!from->fetch) return put(s, data, length);
+    while (length) {
+        const size_t n = length < from->room ? length : from->room;
+        QN_TRY(from->fetch(from->context, from->staging, data, n));
+        QN_TRY(put(s, from->staging, n));
+        data += n;
+        length -= n;
+    }
+    return QN_OK;
+}
+
+static qn_status put_tensors(sink *s, const source *from, const qn_named_tensor *tensors,
+                             int count) {
     for (size_t element = 8; element >= 2; element /= 2) {
         for (int i = 0; i < count; i++) {
             const qn_tensor *t = &tensors[i].tensor;
             if (!in_pass(&tensors[i], element)) continue;
-            QN_TRY(put(s, t->data, (size_t)qn_tensor_numel(t) * element));
+            QN_TRY(put_data(s, from, t->data, (size_t)qn_tensor_numel(t) * element));
         }
     }
     return QN_OK;
 }
 
-static qn_status write_file(const char *path, const char *json, const qn_named_tensor *tensors,
-                            int count, uint64_t *checksum) {
+static qn_status write_file(const char *path, const char *json, const source *from,
+                            const qn_named_tensor *tensors, int count, uint64_t *checksum) {
     sink s = {.path = path, .fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666)};
     if (s.fd < 0) return qn_io_error(path, "create", errno);
     XXH3_64bits_reset(&s.hash);
     qn_status status = put_header(&s, json);
-    if (!status) status = put_tensors(&s, tensors, count);
+    if (!status) status = put_tensors(&s, from, tensors, count);
     if (status) {
         close(s.fd);
         return status;
@@ -170,8 +191,8 @@ static qn_status write_file(const char *path, const char *json, const qn_named_t
     return qn_sync_close(s.fd, path);
 }
 
-qn_status qn_safetensors_write(const char *path, const qn_named_tensor *tensors, int count,
-                               const char *const *metadata, uint64_t *checksum) {
+static qn_status write_from(const source *from, const char *path, const qn_named_tensor *tensors,
+                            int count, const char *const *metadata, uint64_t *checksum) {
     json_t *header = json_object();
     if (!header) return no_memory(path);
     qn_status status = build_header(path, tensors, count, metadata, header);
@@ -179,7 +200,27 @@ qn_status qn_safetensors_write(const char *path, const qn_named_tensor *tensors,
     json_decref(header);
     if (status) return status;
     if (!json) return no_memory(path);
-    status = write_file(path, json, tensors, count, checksum);
+    status = write_file(path, json, from, tensors, count, checksum);
     free(json);
+    return status;
+}
+
+qn_status qn_safetensors_write(const char *path, const qn_named_tensor *tensors, int count,
+                               const char *const *metadata, uint64_t *checksum) {
+    const source host = {0};
+    return write_from(&host, path, tensors, count, metadata, checksum);
+}
+
+qn_status qn_safetensors_write_fetched(const char *path, const qn_named_tensor *tensors, int count,
+                                       const char *const *metadata, qn_fetch fetch, void *context,
+                                       uint64_t *checksum) {
+    source from = {.fetch = fetch, .context = context, .room = QN_STAGING_BYTES};
+    from.staging = malloc(from.room);
+    if (!from.staging) {
+        return qn_error(QN_CODE_MEMORY, "%s: no host memory for %zu bytes of staging", path,
+                        from.room);
+    }
+    qn_status status = write_from(&from, path, tensors, count, metadata, checksum);
+    free(from.staging);
     return status;
 }

@@ -111,7 +111,7 @@ qn_status qn_model_init(qn_model *m, uint64_t seed) {
                             (long long)p->count);
         }
         qn_param_init(&m->params, i, seed, values);
-        qn_status status = qn_set_param(m, p, values);
+        qn_status status = qn_set_param(m, p, 0, values, p->count);
         free(values);
         if (status) return status;
     }

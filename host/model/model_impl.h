@@ -76,10 +76,10 @@ static inline qn_tensor qn_weight_grad(const qn_model *m, qn_role role, int64_t 
 /* model.c: an error unless the model is planned for training; `pass` begins its message. */
 qn_status qn_check_training(const qn_model *m, const char *pass);
 
-/* weights.c: gives a parameter its values (fp32, host memory) in the masters, or in the working
- * copy where that is all there is: then they are rounded in place, and lost to the caller.
- * Waits for the device. */
-qn_status qn_set_param(qn_model *m, const qn_param *p, float *values);
+/* weights.c: gives elements [first, first + count) of a parameter their values (fp32, host memory)
+ * in the masters, or in the working copy where that is all there is: then they are rounded in
+ * place, and lost to the caller. Waits for the device. */
+qn_status qn_set_param(qn_model *m, const qn_param *p, int64_t first, float *values, int64_t count);
 
 /* transformer.c: the passes over the blocks. The batch lies in the device's buffers. */
 qn_status qn_forward_blocks(qn_model *m);

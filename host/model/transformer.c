@@ -315,8 +315,8 @@ static qn_tensor ffn_act(const qn_model *m, int64_t l) {
 }
 
 /* norm → gate, up → swiglu → down (GPT-2: norm → fc → gelu → down); the branch is left in
- * QN_BUF_BRANCH. */
-static qn_status mlp_half_forward(qn_model *m, int64_t l) {
+ * QN_BUF_BRANCH, except again: no gradient is made from it. */
+static qn_status mlp_half_forward(qn_model *m, int64_t l, pass pass) {
     const qn_linear in = qn_linear_ffn_in(m, l), down = qn_linear_down(m, l);
     const qn_tensor branch = hidden(m, QN_BUF_BRANCH, 0), norm = hidden(m, QN_BUF_NORM2, l);
     QN_TRY(norm_forward(m, mlp_norm(l), branch, hidden(m, QN_BUF_RESID_IN, l)));
@@ -327,7 +327,7 @@ static qn_status mlp_half_forward(qn_model *m, int64_t l) {
         qn_swiglu_args swiglu = {.gate_up = ffn_in(m, l), .out = ffn_act(m, l)};
         QN_TRY(m->ops->swiglu_forward(m->stream, &swiglu));
     }
-    return qn_linear_forward(m, &down, ffn_act(m, l), branch);
+    return pass == PASS_AGAIN ? QN_OK : qn_linear_forward(m, &down, ffn_act(m, l), branch);
 }
 
 static qn_status mlp_half_backward(qn_model *m, int64_t l) {
@@ -351,14 +351,16 @@ static qn_status mlp_half_backward(qn_model *m, int64_t l) {
 
 /* ---- recomputation ------------------------------------------------------------------ */
 
-/* Makes again what the backward pass of block l reads and the plan did not keep. */
+/* Makes again what the backward pass of block l reads and the plan did not keep. Of the last
+ * block it is still there: where blocks share a buffer, that one was the last to write it. */
 static qn_status recompute_block(qn_model *m, int64_t l) {
+    if (l == m->config.n_layers - 1) return QN_OK;
     switch (m->plan.options.recompute) {
     case QN_RECOMPUTE_NONE:
         return QN_OK;
     case QN_RECOMPUTE_BLOCK:
         QN_TRY(attention_half_forward(m, l, PASS_AGAIN));
-        return mlp_half_forward(m, l);
+        return mlp_half_forward(m, l, PASS_AGAIN);
     case QN_RECOMPUTE_NORMS:
         break;
     }
@@ -399,7 +401,7 @@ qn_status qn_forward_blocks(qn_model *m) {
     QN_TRY(embed_forward(m));
     for (int64_t l = 0; l < m->config.n_layers; l++) {
         QN_TRY(attention_half_forward(m, l, PASS_FORWARD));
-        QN_TRY(mlp_half_forward(m, l));
+        QN_TRY(mlp_half_forward(m, l, PASS_FORWARD));
     }
     return norm_forward(m, final_norm(), hidden(m, QN_BUF_BRANCH, 0),
                         hidden(m, QN_BUF_RESID_MID, m->config.n_layers - 1));

@@ -6,6 +6,7 @@
 #include "quern/bf16.h"
 #include "quern/files.h"
 #include "quern/safetensors.h"
+#include "quern/staging.h"
 
 /* ---- saving -------------------------------------------------------------------------- */
 
@@ -17,29 +18,25 @@ static qn_buffer_id best_copy(const qn_model *m) {
 qn_status qn_model_save(const qn_model *m, const char *dir, uint64_t *checksum) {
     const qn_buffer_id id = best_copy(m);
     const qn_dtype dtype = m->plan.buffers[id].dtype;
-    const size_t bytes = (size_t)m->params.n_elements * qn_dtype_size(dtype);
-    char *values = malloc(bytes);
+    char *values = qn_buffer_at(m, id, 0);
     qn_named_tensor *tensors = calloc((size_t)m->params.count, sizeof *tensors);
     char *path = qn_path("%s/model.safetensors", dir);
-    qn_status status = QN_OK;
-    if (!values || !tensors || !path) {
-        status = qn_error(QN_CODE_MEMORY, "%s: no host memory for a copy of %zu bytes", dir, bytes);
+    qn_status status;
+    if (!tensors || !path) {
+        status = qn_error(QN_CODE_MEMORY, "%s: no host memory for the table of its tensors", dir);
         goto done;
     }
-    QN_TRY_GOTO(status, done,
-                m->ops->copy(m->stream, values, qn_buffer_at(m, id, 0), bytes, QN_COPY_TO_HOST));
-    QN_TRY_GOTO(status, done, m->ops->stream_sync(m->stream));
     for (int i = 0; i < m->params.count; i++) {
         const qn_param *p = &m->params.items[i];
         char *data = values + (size_t)p->offset * qn_dtype_size(dtype);
         tensors[i] = (qn_named_tensor){p->name, qn_tensor_make(data, dtype, p->rank, p->shape)};
     }
     const char *const metadata[] = {"format", "pt", NULL};
-    status = qn_safetensors_write(path, tensors, m->params.count, metadata, checksum);
+    status = qn_safetensors_write_fetched(path, tensors, m->params.count, metadata,
+                                          qn_fetch_from_device, m->stream, checksum);
 done:
     free(path);
     free(tensors);
-    free(values);
     return status;
 }
 
@@ -62,9 +59,9 @@ static float float_of_half(uint16_t h) {
     return x;
 }
 
-/* Elements of a mapped tensor, which may lie at any address, as fp32. */
-static bool convert(const qn_tensor *from, float *to, int64_t count) {
-    const char *p = from->data;
+/* Elements [first, first + count) of a mapped tensor, which may lie at any address, as fp32. */
+static bool convert(const qn_tensor *from, int64_t first, float *to, int64_t count) {
+    const char *p = (const char *)from->data + (size_t)first * qn_dtype_size(from->dtype);
     switch (from->dtype) {
     case QN_F32:
         memcpy(to, p, (size_t)count * sizeof *to);
@@ -121,42 +118,46 @@ static void round_values(float *values, int64_t count) {
     }
 }
 
-qn_status qn_set_param(qn_model *m, const qn_param *p, float *values) {
+qn_status qn_set_param(qn_model *m, const qn_param *p, int64_t first, float *values,
+                       int64_t count) {
     const qn_tensor to = qn_param_view(m, best_copy(m), p->role, p->layer);
-    if (to.dtype == QN_BF16) round_values(values, p->count);
-    QN_TRY(m->ops->copy(m->stream, to.data, values, (size_t)p->count * qn_dtype_size(to.dtype),
-                        QN_COPY_TO_DEVICE));
+    const size_t size = qn_dtype_size(to.dtype);
+    if (to.dtype == QN_BF16) round_values(values, count);
+    QN_TRY(m->ops->copy(m->stream, (char *)to.data + (size_t)first * size, values,
+                        (size_t)count * size, QN_COPY_TO_DEVICE));
     return m->ops->stream_sync(m->stream);
 }
 
+/* Converts and copies a parameter piece by piece through `staging`, of QN_STAGING_BYTES. */
 static qn_status load_param(qn_model *m, const qn_safetensors *file, const char *path,
-                            const qn_param *p) {
+                            const qn_param *p, float *staging) {
+    const int64_t room = QN_STAGING_BYTES / (int64_t)sizeof *staging;
     qn_tensor tensor;
     QN_TRY(find_tensor(file, path, p, &tensor));
-    const size_t bytes = (size_t)p->count * sizeof(float);
-    float *values = malloc(bytes);
-    if (!values) {
-        return qn_error(QN_CODE_MEMORY, "%s: no host memory for %zu bytes", p->name, bytes);
+    for (int64_t at = 0; at < p->count; at += room) {
+        const int64_t n = p->count - at < room ? p->count - at : room;
+        if (!convert(&tensor, at, staging, n)) {
+            return qn_error(QN_CODE_UNSUPPORTED, "%s: %s is %s, expected fp32, bf16 or fp16", path,
+                            p->name, qn_dtype_name(tensor.dtype));
+        }
+        QN_TRY(qn_set_param(m, p, at, staging, n));
     }
-    qn_status status = QN_OK;
-    if (!convert(&tensor, values, p->count)) {
-        status = qn_error(QN_CODE_UNSUPPORTED, "%s: %s is %s, expected fp32, bf16 or fp16", path,
-                          p->name, qn_dtype_name(tensor.dtype));
-        goto done;
-    }
-    status = qn_set_param(m, p, values);
-done:
-    free(values);
-    return status;
+    return QN_OK;
 }
 
 static qn_status load_file(qn_model *m, const char *path) {
     qn_safetensors *file;
     QN_TRY(qn_safetensors_open(path, &file));
-    qn_status status = QN_OK;
+    float *staging = malloc(QN_STAGING_BYTES);
+    qn_status status = staging ? QN_OK
+                               : qn_error(QN_CODE_MEMORY,
+                                          "%s: no host memory for %d bytes of "
+                                          "staging",
+                                          path, QN_STAGING_BYTES);
     for (int i = 0; i < m->params.count && !status; i++) {
-        status = load_param(m, file, path, &m->params.items[i]);
+        status = load_param(m, file, path, &m->params.items[i], staging);
     }
+    free(staging);
     qn_safetensors_close(file);
     return status;
 }

@@ -2,8 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "quern/bf16.h"
+#include "quern/clock.h"
 #include "quern/philox.h"
 #include "quern/train.h"
 

@@ -13,6 +13,8 @@
 #include "base/json.h"
 #include "quern/files.h"
 #include "quern/safetensors.h"
+#include "quern/staging.h"
+#include "train/fingerprint_json.h"
 
 static const char *const tokenizer_files[] = {"tokenizer.model", "tokenizer.json",
                                               "tokenizer_config.json"};
@@ -75,49 +77,38 @@ static const struct {
 } moments[] = {{"exp_avg.", QN_BUF_ADAM_M}, {"exp_avg_sq.", QN_BUF_ADAM_V}};
 enum { N_MOMENTS = sizeof moments / sizeof *moments, NAME_SIZE = 128 };
 
-static qn_status copy_moments_to_host(const qn_model *model, float *values) {
-    const qn_ops *ops = qn_model_backend(model)->ops;
-    const int64_t n = qn_model_params(model)->n_elements;
-    for (int k = 0; k < N_MOMENTS; k++) {
-        QN_TRY(ops->copy(qn_model_stream(model), values + k * n,
-                         qn_model_buffer(model, moments[k].buffer), (size_t)n * sizeof *values,
-                         QN_COPY_TO_HOST));
-    }
-    return ops->stream_sync(qn_model_stream(model));
-}
-
 static qn_status save_optimizer(const qn_model *model, const char *dir, json_t *files) {
     const qn_params *params = qn_model_params(model);
     const int count = N_MOMENTS * params->count;
-    float *values = malloc((size_t)params->n_elements * N_MOMENTS * sizeof *values);
     qn_named_tensor *tensors = calloc((size_t)count, sizeof *tensors);
     char(*names)[NAME_SIZE] = calloc((size_t)count, sizeof *names);
     char *path = qn_path("%s/optimizer.safetensors", dir);
     qn_status status = QN_OK;
-    if (!values || !tensors || !names || !path) {
+    if (!tensors || !names || !path) {
         status = no_memory(dir);
         goto done;
     }
-    QN_TRY_GOTO(status, done, copy_moments_to_host(model, values));
     for (int i = 0; i < count; i++) {
         const int k = i / params->count;
         const qn_param *p = &params->items[i % params->count];
+        float *values = qn_model_buffer(model, moments[k].buffer);
         snprintf(names[i], NAME_SIZE, "%s%s", moments[k].prefix, p->name);
-        tensors[i] =
-            (qn_named_tensor){names[i], qn_tensor_make(values + k * params->n_elements + p->offset,
-                                                       QN_F32, p->rank, p->shape)};
+        tensors[i] = (qn_named_tensor){
+            names[i], qn_tensor_make(values + p->offset, QN_F32, p->rank, p->shape)};
     }
     uint64_t checksum;
-    QN_TRY_GOTO(status, done, qn_safetensors_write(path, tensors, count, NULL, &checksum));
+    QN_TRY_GOTO(status, done,
+                qn_safetensors_write_fetched(path, tensors, count, NULL, qn_fetch_from_device,
+                                             qn_model_stream(model), &checksum));
     status = note_checksum(files, "optimizer.safetensors", checksum);
 done:
     free(path);
     free(names);
     free(tensors);
-    free(values);
     return status;
 }
 
+/* From the mapped file: no copy in host memory is made. */
 static qn_status load_moments(const char *path, const qn_safetensors *file, qn_model *model) {
     const qn_params *params = qn_model_params(model);
     const qn_ops *ops = qn_model_backend(model)->ops;
@@ -155,9 +146,10 @@ static qn_status state_checksum(const json_t *root, char digits[17]) {
 }
 
 static qn_status save_state(const char *dir, const qn_train_state *state, json_t *files) {
-    json_t *root = json_pack("{s:I, s:I, s:I, s:f, s:O}", "step", (json_int_t)state->step, "tokens",
-                             (json_int_t)state->tokens, "sequences", (json_int_t)state->sequences,
-                             "seconds", state->seconds, "files", files);
+    json_t *root =
+        json_pack("{s:I, s:I, s:I, s:f, s:o, s:O}", "step", (json_int_t)state->step, "tokens",
+                  (json_int_t)state->tokens, "sequences", (json_int_t)state->sequences, "seconds",
+                  state->seconds, "data", qn_fingerprint_to_json(&state->data), "files", files);
     char digits[17], *text = NULL, *path = qn_path("%s/state.json", dir);
     qn_status status = root && path ? state_checksum(root, digits) : no_memory(dir);
     if (!status && !json_object_set_new(root, "checksum", json_string(digits))) {
@@ -420,6 +412,7 @@ qn_status qn_checkpoint_state(const char *path, qn_train_state *out) {
     if (!status) status = qn_json_int(root, file, "tokens", 0, INT64_MAX, &out->tokens);
     if (!status) status = qn_json_int(root, file, "sequences", 0, INT64_MAX, &out->sequences);
     if (!status) status = qn_json_number(root, file, "seconds", 0, 1e300, &out->seconds);
+    if (!status) status = qn_fingerprint_from_json(root, file, &out->data);
     free(file);
     json_decref(root);
     return status;

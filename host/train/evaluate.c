@@ -1,7 +1,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "base/clock.h"
+#include "quern/clock.h"
 #include "quern/train.h"
 
 /* Bytes that the counted targets stand for: by the tokenizer, or by the mean over the

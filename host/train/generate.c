@@ -71,7 +71,8 @@ static void push(generation *g, int32_t token) {
 static qn_status generate(generation *g, const int32_t *prompt, int64_t count, int64_t max_tokens,
                           const qn_sampling *sampling, bool (*emit)(void *, int32_t),
                           void *context) {
-    const int64_t V = qn_model_plan(g->model)->config.vocab_size;
+    const int64_t vocab_size = qn_model_plan(g->model)->config.vocab_size, n = sampling->n_tokens;
+    const int64_t V = n > 0 && n < vocab_size ? n : vocab_size;
     for (int64_t i = 0; i < count; i++) push(g, prompt[i]);
     for (int64_t i = 0; i < max_tokens; i++) {
         QN_TRY(qn_model_extend(g->model, g->context + g->cached, g->cached, g->length - g->cached,

@@ -1,4 +1,4 @@
-#include "train/optimizer.h"
+#include "quern/optimizer.h"
 
 #include <stdlib.h>
 

@@ -9,6 +9,7 @@
 
 #include "base/json.h"
 #include "quern/files.h"
+#include "train/environment.h"
 
 static const char *const schedules[] = {"cosine", "wsd", "constant", NULL};
 static const char *const precisions[] = {"fp32", "bf16", NULL}; /* in the order of qn_dtype */
@@ -30,10 +31,12 @@ enum { FIXED = false, RESUMABLE = true };
 #define MANY 9e15 /* below 2^53, so that a double holds it */
 
 static const qn_option table[] = {
-    STRING(data, "data", "", FIXED, "DIR", "data folder, as `quern prepare` writes it"),
+    STRING(data, "data", "", RESUMABLE, "DIR", "data folder, as `quern prepare` writes it"),
     STRING(run, "run", "", RESUMABLE, "DIR", "run folder to make, or to continue"),
-    STRING(model, "model", "default", FIXED, "MODEL",
-           "preset, config.json, or a folder with config.json and weights to train on"),
+    STRING(
+        model, "model", "default", FIXED, "MODEL",
+        "preset, or the path of a config.json or of a folder with config.json and weights to train "
+        "on; a name without a slash or .json is a preset's: write ./NAME for a folder here"),
     INT(steps, "steps", "6200", 1, MANY, RESUMABLE, "N", "steps of the optimizer"),
     INT(batch_size, "batch-size", "4", 1, 1 << 30, FIXED, "B", "sequences per rank per micro-step"),
     INT(seq_len, "seq-len", "128", 1, 1 << 30, FIXED, "T", "tokens of a sequence"),
@@ -92,6 +95,16 @@ void qn_options_default(qn_train_options *options) {
         /* The defaults are in range: the table's test sets each of them. */
         qn_status_free(qn_option_set(options, &table[i], table[i].default_text, table[i].name));
     }
+}
+
+qn_plan_options qn_options_plan(const qn_train_options *o) {
+    return (qn_plan_options){.mode = QN_PLAN_TRAIN,
+                             .batch_size = o->batch_size,
+                             .seq_len = o->seq_len,
+                             .grad_accum = o->grad_accum,
+                             .recompute = (qn_recompute)o->recompute,
+                             .attention = (qn_attn_impl)o->attention,
+                             .documents = o->documents};
 }
 
 /* ---- one option from text and back --------------------------------------------------- */
@@ -219,19 +232,8 @@ static json_t *json_of_option(const qn_train_options *options, const qn_option *
     return json_string(field);
 }
 
-qn_status qn_options_save(const qn_train_options *options, const qn_device_info *device,
-                          const char *path) {
-    json_t *root = json_object();
-    int failed = 0;
-    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
-        failed |= json_object_set_new(root, table[i].name, json_of_option(options, &table[i]));
-    }
-    failed |= json_object_set_new(root, "environment",
-                                  json_pack("{s:s, s:s, s:s, s:i}", "version", QN_VERSION, "device",
-                                            device->name, "arch", device->arch, "threads",
-                                            device->n_threads));
-    char *text = failed ? NULL : json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    json_decref(root);
+static qn_status write_json(const json_t *root, const char *path) {
+    char *text = root ? json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) : NULL;
     if (!text) {
         return qn_error(QN_CODE_USAGE,
                         "%s: an option's value is not UTF-8, which JSON needs (or memory ran out); "
@@ -240,5 +242,23 @@ qn_status qn_options_save(const qn_train_options *options, const qn_device_info 
     }
     qn_status status = qn_file_write(path, text, strlen(text));
     free(text);
+    return status;
+}
+
+qn_status qn_options_save(const qn_train_options *options, const qn_environment *environment,
+                          const char *path, char **change) {
+    json_t *where;
+    qn_status status = qn_environment_to_json(environment, path, &where, change);
+    json_t *root = json_object();
+    int failed = 0;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        failed |= json_object_set_new(root, table[i].name, json_of_option(options, &table[i]));
+    }
+    failed |= json_object_set_new(root, "environment", where);
+    if (!status) status = write_json(failed ? NULL : root, path);
+    json_decref(root);
+    if (!status) return QN_OK;
+    free(*change);
+    *change = NULL;
     return status;
 }

@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,18 +10,18 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "quern/backend.h"
+#include "quern/clock.h"
 #include "quern/comm.h"
 #include "quern/files.h"
+#include "quern/model_source.h"
+#include "quern/optimizer.h"
 #include "quern/train.h"
-#include "train/model_source.h"
-#include "train/optimizer.h"
 #include "train/run_log.h"
 #include "train/schedule.h"
 
 /* All that a run holds open. */
-typedef struct session {
+typedef struct training {
     qn_train_options options;
     const qn_train_hooks *hooks;
     qn_comm *comm;
@@ -31,21 +32,22 @@ typedef struct session {
     qn_optimizer optimizer;
     qn_run_log log;
     qn_train_state state;
-    int32_t *host; /* tokens, targets, document starts of one micro-batch */
-    double begun;  /* clock at which `seconds` of training would be 0 */
+    char data_before[QN_OPTION_TEXT]; /* the folder that run.json names, on a resume */
+    int32_t *host;                    /* tokens, targets, document starts of one micro-batch */
+    double begun;                     /* clock at which `seconds` of training would be 0 */
     int64_t saved_step;
     int lock; /* on the run's folder; -1 before it is taken */
-} session;
+} training;
 
-static void note(const session *s, const char *message) {
-    if (s->hooks->on_note) s->hooks->on_note(s->hooks->context, message);
+static void note(const training *t, const char *message) {
+    if (t->hooks->on_note) t->hooks->on_note(t->hooks->context, message);
 }
 
 static void note_from_below(void *context, const char *message) { note(context, message); }
 
 /* A path below the run's folder; NULL when out of memory. */
-static char *run_path(const session *s, const char *name) {
-    return qn_path("%s/%s", s->options.run, name);
+static char *run_path(const training *t, const char *name) {
+    return qn_path("%s/%s", t->options.run, name);
 }
 
 static qn_status no_memory(const char *what) {
@@ -66,7 +68,8 @@ static bool folder_has_entries(const char *path) {
 }
 
 /* Options that shape the numbers of a run must be what they were. */
-static qn_status check_same_options(const qn_train_options *now, const char *run_json) {
+static qn_status check_same_options(training *t, const char *run_json) {
+    const qn_train_options *now = &t->options;
     qn_train_options before;
     qn_options_default(&before);
     QN_TRY(qn_options_load(&before, run_json));
@@ -84,35 +87,49 @@ static qn_status check_same_options(const qn_train_options *now, const char *run
                             table[i].name, new_text, run_json, old_text);
         }
     }
+    strcpy(t->data_before, before.data);
     return QN_OK;
 }
 
-static qn_status check_folder(const session *s, bool resume) {
-    if (!s->options.run[0]) return qn_error(QN_CODE_USAGE, "--run DIR is missing");
-    if (!s->options.data[0]) return qn_error(QN_CODE_USAGE, "--data DIR is missing");
-    char *run_json = run_path(s, "run.json");
+static qn_status check_folder(training *t, bool resume) {
+    if (!t->options.run[0]) return qn_error(QN_CODE_USAGE, "--run DIR is missing");
+    if (!t->options.data[0]) return qn_error(QN_CODE_USAGE, "--data DIR is missing");
+    char *run_json = run_path(t, "run.json");
     if (!run_json) return no_memory("a path");
     qn_status status = QN_OK;
     if (resume && qn_path_exists(run_json)) {
-        status = check_same_options(&s->options, run_json);
-    } else if (!resume && folder_has_entries(s->options.run)) {
+        status = check_same_options(t, run_json);
+    } else if (!resume && folder_has_entries(t->options.run)) {
         status = qn_error(QN_CODE_USAGE,
                           "%s exists already; --resume continues it, another --run begins anew",
-                          s->options.run);
+                          t->options.run);
     }
     free(run_json);
     return status;
 }
 
-static qn_status write_folder(const session *s) {
-    char *run_json = run_path(s, "run.json"), *config = run_path(s, "config.json");
-    char *checkpoints = run_path(s, "checkpoints");
-    qn_device_info device;
+static qn_status write_run_json(const training *t, const char *path) {
+    qn_environment now = {.data = t->state.data, .step = t->state.step};
+    char *change;
+    QN_TRY(t->backend->ops->device_info(t->backend, &now.device));
+    QN_TRY(qn_options_save(&t->options, &now, path, &change));
+    char *line = change ? qn_path("%s: losses may differ in their last bits from those of an "
+                                  "uninterrupted run",
+                                  change)
+                        : NULL;
+    if (line) note(t, line);
+    free(line);
+    free(change);
+    return QN_OK;
+}
+
+static qn_status write_folder(const training *t) {
+    char *run_json = run_path(t, "run.json"), *config = run_path(t, "config.json");
+    char *checkpoints = run_path(t, "checkpoints");
     qn_status status = run_json && config && checkpoints ? QN_OK : no_memory("a path");
-    if (!status) status = s->backend->ops->device_info(s->backend, &device);
     if (!status) status = qn_dir_create(checkpoints);
-    if (!status) status = qn_config_save(&qn_model_plan(s->model)->config, config);
-    if (!status) status = qn_options_save(&s->options, &device, run_json);
+    if (!status) status = qn_config_save(&qn_model_plan(t->model)->config, config);
+    if (!status) status = write_run_json(t, run_json);
     free(run_json);
     free(config);
     free(checkpoints);
@@ -123,92 +140,112 @@ static qn_status write_folder(const session *s) {
 
 /* The token between documents; -1 where it lies beyond the vocabulary, as what is assumed of
  * data that does not name its own may do. */
-static int64_t boundary_id(const session *s, int64_t vocab_size) {
-    return s->dataset.boundary_id < vocab_size ? s->dataset.boundary_id : -1;
+static int64_t boundary_id(const training *t, int64_t vocab_size) {
+    return t->dataset.boundary_id < vocab_size ? t->dataset.boundary_id : -1;
 }
 
-static qn_status open_loaders(session *s, int64_t vocab_size) {
-    const qn_loader_options train = {.seq_len = s->options.seq_len,
-                                     .seed = (uint64_t)s->options.seed,
+static qn_status open_loaders(training *t, int64_t vocab_size) {
+    const qn_loader_options train = {.seq_len = t->options.seq_len,
+                                     .seed = (uint64_t)t->options.seed,
                                      .shuffle = 1,
-                                     .boundary_id = boundary_id(s, vocab_size),
+                                     .boundary_id = boundary_id(t, vocab_size),
                                      .vocab_size = vocab_size};
     qn_loader_options val = train;
     val.shuffle = 0;
-    val.overlap = (int64_t)(s->options.eval_overlap * (double)s->options.seq_len);
-    QN_TRY(qn_loader_open(s->dataset.train_pattern, &train, &s->train_loader));
-    return qn_loader_open(s->dataset.val_pattern, &val, &s->val_loader);
+    val.overlap = (int64_t)(t->options.eval_overlap * (double)t->options.seq_len);
+    QN_TRY(qn_loader_open(t->dataset.train_pattern, &train, &t->train_loader));
+    return qn_loader_open(t->dataset.val_pattern, &val, &t->val_loader);
 }
 
 /* The config that the run began with, if it did, else what --model names. */
-static qn_status open_config(const session *s, bool resume, qn_config *config) {
-    char *saved = run_path(s, "config.json");
+static qn_status open_config(const training *t, bool resume, qn_config *config) {
+    char *saved = run_path(t, "config.json");
     if (!saved) return no_memory("a path");
     const bool begun = resume && qn_path_exists(saved);
     qn_status status =
-        qn_model_source_config(begun ? saved : s->options.model, s->dataset.vocab_size, config);
+        qn_model_source_config(begun ? saved : t->options.model, t->dataset.vocab_size, config);
     free(saved);
-    if (status || begun) return status;
-    if (config->vocab_size < s->dataset.vocab_size) {
-        return qn_error(QN_CODE_USAGE,
-                        "model %s has a vocabulary of %lld, and the data in %s one of %lld; "
-                        "prepare the data with at most that --vocab-size",
-                        s->options.model, (long long)config->vocab_size, s->options.data,
-                        (long long)s->dataset.vocab_size);
+    if (!status) {
+        status = qn_dataset_check_vocab(&t->dataset, t->options.data, config->vocab_size,
+                                        t->options.model);
     }
-    const int64_t boundary = boundary_id(s, config->vocab_size);
+    if (status || begun) return status;
+    const int64_t boundary = boundary_id(t, config->vocab_size);
     if (config->bos_id < 0) config->bos_id = boundary;
     if (config->eos_id < 0) config->eos_id = boundary;
-    if (config->arch == QN_ARCH_LLAMA && config->max_seq_len < s->options.seq_len) {
-        config->max_seq_len = s->options.seq_len;
+    if (config->arch == QN_ARCH_LLAMA && config->max_seq_len < t->options.seq_len) {
+        config->max_seq_len = t->options.seq_len;
     }
     return QN_OK;
 }
 
-static qn_status open_model(session *s, const qn_config *config) {
-    qn_plan_options plan = {.mode = QN_PLAN_TRAIN,
-                            .batch_size = s->options.batch_size,
-                            .seq_len = s->options.seq_len,
-                            .grad_accum = s->options.grad_accum,
-                            .recompute = (qn_recompute)s->options.recompute,
-                            .attention = (qn_attn_impl)s->options.attention,
-                            .documents = s->options.documents};
-    QN_TRY(qn_plan_set_precision(s->backend, (qn_dtype)s->options.precision, &plan));
-    QN_TRY(qn_model_create(s->backend, config, &plan, &s->model));
-    QN_TRY(qn_optimizer_make(qn_model_params(s->model), s->options.weight_decay, &s->optimizer));
+static qn_status open_model(training *t, const qn_config *config) {
+    qn_plan_options plan = qn_options_plan(&t->options);
+    QN_TRY(qn_plan_set_precision(t->backend, (qn_dtype)t->options.precision, &plan));
+    QN_TRY(qn_model_create(t->backend, config, &plan, &t->model));
+    QN_TRY(qn_optimizer_make(qn_model_params(t->model), t->options.weight_decay, &t->optimizer));
     const size_t tokens = (size_t)(plan.batch_size * plan.seq_len);
-    s->host = malloc(3 * tokens * sizeof *s->host);
-    return s->host ? QN_OK : no_memory("a batch");
+    t->host = malloc(3 * tokens * sizeof *t->host);
+    return t->host ? QN_OK : no_memory("a batch");
+}
+
+/* A checkpoint goes on with the text that it was trained on, wherever that lies now. */
+static qn_status check_same_data(const training *t, const char *checkpoint,
+                                 const qn_fingerprint *now) {
+    const qn_fingerprint *before = &t->state.data;
+    if (!before->shards) {
+        note(t, "the checkpoint does not tell its data: they are taken to be the same");
+        return QN_OK;
+    }
+    if (qn_fingerprint_equal(before, now)) return QN_OK;
+    return qn_error(QN_CODE_USAGE,
+                    "--data %s has %lld shards with %lld tokens in %lld bytes, fingerprint "
+                    "%016" PRIx64 ", but %s was trained on %lld shards with %lld tokens in %lld "
+                    "bytes, fingerprint %016" PRIx64 " (then in %s): name the folder that holds "
+                    "these now, or start a new run",
+                    t->options.data, (long long)now->shards, (long long)now->tokens,
+                    (long long)now->bytes, now->hash, checkpoint, (long long)before->shards,
+                    (long long)before->tokens, (long long)before->bytes, before->hash,
+                    t->data_before);
+}
+
+static qn_status load_checkpoint(training *t, const char *checkpoint) {
+    qn_fingerprint data;
+    qn_loader_fingerprint(t->train_loader, &data);
+    QN_TRY(qn_checkpoint_state(checkpoint, &t->state));
+    QN_TRY(check_same_data(t, checkpoint, &data));
+    t->state.data = data;
+    QN_TRY(qn_checkpoint_load(checkpoint, t->model));
+    t->saved_step = t->state.step;
+    return qn_checkpoint_clean(t->options.run, t->state.step);
 }
 
 /* Parameters and position: of the last whole checkpoint, of --model's folder, or initial. */
-static qn_status open_state(session *s, bool resume) {
+static qn_status open_state(training *t, bool resume) {
     char *checkpoint = NULL;
     if (resume) {
-        QN_TRY(qn_checkpoint_find(s->options.run, -1, note_from_below, s, &checkpoint));
+        QN_TRY(qn_checkpoint_find(t->options.run, -1, note_from_below, t, &checkpoint));
     }
     if (!checkpoint) {
-        if (resume) note(s, "no checkpoint yet: starting from the beginning");
-        QN_TRY(qn_checkpoint_clean(s->options.run, 0));
-        return qn_model_source_is_folder(s->options.model)
-                   ? qn_model_load(s->model, s->options.model)
-                   : qn_model_init(s->model, (uint64_t)s->options.seed);
+        if (resume) note(t, "no checkpoint yet: starting from the beginning");
+        qn_loader_fingerprint(t->train_loader, &t->state.data);
+        QN_TRY(qn_checkpoint_clean(t->options.run, 0));
+        return qn_model_source_is_folder(t->options.model)
+                   ? qn_model_load(t->model, t->options.model)
+                   : qn_model_init(t->model, (uint64_t)t->options.seed);
     }
-    qn_status status = qn_checkpoint_state(checkpoint, &s->state);
-    if (!status) status = qn_checkpoint_load(checkpoint, s->model);
-    if (!status) status = qn_checkpoint_clean(s->options.run, s->state.step);
-    s->saved_step = s->state.step;
+    qn_status status = load_checkpoint(t, checkpoint);
     free(checkpoint);
     return status;
 }
 
-static qn_status open_log(session *s) {
-    char *path = run_path(s, "log.jsonl"), *lens = run_path(s, "lens.jsonl");
+static qn_status open_log(training *t) {
+    char *path = run_path(t, "log.jsonl"), *lens = run_path(t, "lens.jsonl");
     qn_status status =
-        path && lens ? qn_run_log_open(path, s->state.step, &s->log) : no_memory("a path");
+        path && lens ? qn_run_log_open(path, t->state.step, &t->log) : no_memory("a path");
     if (!status && qn_path_exists(lens)) {
         qn_run_log lens_log;
-        status = qn_run_log_open(lens, s->state.step, &lens_log);
+        status = qn_run_log_open(lens, t->state.step, &lens_log);
         qn_run_log_close(&lens_log);
     }
     free(path);
@@ -217,76 +254,78 @@ static qn_status open_log(session *s) {
 }
 
 /* One process at a time writes to a run; the lock ends with the process. */
-static qn_status lock_folder(session *s) {
-    if (s->lock >= 0 || !qn_path_exists(s->options.run)) return QN_OK;
-    s->lock = open(s->options.run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (s->lock < 0) {
-        return qn_error(QN_CODE_IO, "%s: cannot open the folder: %s", s->options.run,
+static qn_status lock_folder(training *t) {
+    if (t->lock >= 0 || !qn_path_exists(t->options.run)) return QN_OK;
+    t->lock = open(t->options.run, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (t->lock < 0) {
+        return qn_error(QN_CODE_IO, "%s: cannot open the folder: %s", t->options.run,
                         strerror(errno));
     }
-    if (!flock(s->lock, LOCK_EX | LOCK_NB)) return QN_OK;
+    if (!flock(t->lock, LOCK_EX | LOCK_NB)) return QN_OK;
     return qn_error(QN_CODE_USAGE, "%s: another process is training there; wait for it, or stop it",
-                    s->options.run);
+                    t->options.run);
 }
 
 /* What a user would want to know before a long run. */
-static qn_status note_emulation(const session *s) {
+static qn_status note_emulation(const training *t) {
     qn_device_info device;
-    QN_TRY(s->backend->ops->device_info(s->backend, &device));
-    if (s->options.precision == QN_BF16 && !device.bf16_gemm) {
-        note(s, "this CPU has no bf16 instructions: bf16 is emulated, which is slower than fp32");
+    QN_TRY(t->backend->ops->device_info(t->backend, &device));
+    if (t->options.precision == QN_BF16 && !device.bf16_gemm) {
+        note(t, "this CPU has no bf16 instructions: bf16 is emulated, which is slower than fp32");
     }
     return QN_OK;
 }
 
-static qn_status open_session(session *s, bool resume) {
-    QN_TRY(check_folder(s, resume));
-    QN_TRY(lock_folder(s));
-    QN_TRY(qn_comm_open(&s->comm));
-    QN_TRY(qn_backend_open(s->options.backend, (int)s->options.threads, &s->backend));
-    QN_TRY(note_emulation(s));
-    QN_TRY(qn_dataset_open(s->options.data, &s->dataset));
+static qn_status open_training(training *t, bool resume) {
+    QN_TRY(check_folder(t, resume));
+    QN_TRY(lock_folder(t));
+    QN_TRY(qn_comm_open(&t->comm));
+    QN_TRY(qn_backend_open(t->options.backend, (int)t->options.threads, &t->backend));
+    QN_TRY(note_emulation(t));
+    QN_TRY(qn_dataset_open(t->options.data, &t->dataset));
     qn_config config;
-    QN_TRY(open_config(s, resume, &config));
-    QN_TRY(open_loaders(s, config.vocab_size));
-    QN_TRY(open_model(s, &config));
-    QN_TRY(open_state(s, resume));
-    QN_TRY(write_folder(s));
-    QN_TRY(lock_folder(s));
-    QN_TRY(open_log(s));
-    s->begun = qn_clock() - s->state.seconds;
+    QN_TRY(open_config(t, resume, &config));
+    QN_TRY(open_loaders(t, config.vocab_size));
+    QN_TRY(open_model(t, &config));
+    QN_TRY(open_state(t, resume));
+    QN_TRY(write_folder(t));
+    QN_TRY(lock_folder(t));
+    QN_TRY(open_log(t));
+    t->begun = qn_clock() - t->state.seconds;
     return QN_OK;
 }
 
-static void close_session(session *s) {
-    if (s->lock >= 0) close(s->lock);
-    qn_run_log_close(&s->log);
-    free(s->host);
-    qn_optimizer_free(&s->optimizer);
-    qn_model_destroy(s->model);
-    qn_loader_close(s->val_loader);
-    qn_loader_close(s->train_loader);
-    qn_dataset_close(&s->dataset);
-    if (s->backend) s->backend->ops->close(s->backend);
-    if (s->comm) s->comm->ops->close(s->comm);
+static void close_training(training *t) {
+    if (t->lock >= 0) close(t->lock);
+    qn_run_log_close(&t->log);
+    free(t->host);
+    qn_optimizer_free(&t->optimizer);
+    qn_model_destroy(t->model);
+    qn_loader_close(t->val_loader);
+    qn_loader_close(t->train_loader);
+    qn_dataset_close(&t->dataset);
+    if (t->backend) t->backend->ops->close(t->backend);
+    if (t->comm) t->comm->ops->close(t->comm);
 }
 
 /* ---- one step ------------------------------------------------------------------------------- */
 
-static int64_t batch_tokens(const session *s) { return s->options.batch_size * s->options.seq_len; }
+static int64_t batch_tokens(const training *t) {
+    return t->options.batch_size * t->options.seq_len;
+}
 
 /* Tokens of a step over all ranks. */
-static int64_t step_tokens(const session *s) {
-    return batch_tokens(s) * s->options.grad_accum * s->comm->n_ranks;
+static int64_t step_tokens(const training *t) {
+    return batch_tokens(t) * t->options.grad_accum * t->comm->n_ranks;
 }
 
 /* The next micro-batch of this rank; ranks take turns of B sequences. */
-static qn_status next_batch(session *s, int64_t micro_step, qn_batch *batch) {
-    const int64_t B = s->options.batch_size, T = s->options.seq_len, N = B * T;
-    const int64_t first = s->state.sequences + (micro_step * s->comm->n_ranks + s->comm->rank) * B;
-    int32_t *tokens = s->host, *targets = tokens + N, *doc_start = targets + N;
+static qn_status next_batch(training *t, int64_t micro_step, qn_batch *batch) {
+    const int64_t B = t->options.batch_size, T = t->options.seq_len, N = B * T;
+    const int64_t first = t->state.sequences + (micro_step * t->comm->n_ranks + t->comm->rank) * B;
+    int32_t *tokens = t->host, *targets = tokens + N, *doc_start = targets + N;
     for (int64_t b = 0; b < B; b++) {
-        QN_TRY(qn_loader_fill(s->train_loader, first + b, tokens + b * T, targets + b * T,
+        QN_TRY(qn_loader_fill(t->train_loader, first + b, tokens + b * T, targets + b * T,
                               doc_start + b * T));
     }
     *batch = (qn_batch){tokens, targets, doc_start};
@@ -295,16 +334,16 @@ static qn_status next_batch(session *s, int64_t micro_step, qn_batch *batch) {
 
 /* Sums a range of gradients over the ranks as soon as it is final. */
 static qn_status reduce_gradients(void *context, int64_t offset, int64_t count, qn_stream *stream) {
-    session *s = context;
-    float *grads = qn_model_buffer(s->model, QN_BUF_GRADS);
-    return s->comm->ops->all_reduce(s->comm, stream, grads + offset, count);
+    training *t = context;
+    float *grads = qn_model_buffer(t->model, QN_BUF_GRADS);
+    return t->comm->ops->all_reduce(t->comm, stream, grads + offset, count);
 }
 
-static qn_status read_norm(session *s, double *norm) {
-    const qn_ops *ops = s->backend->ops;
-    qn_stream *stream = qn_model_stream(s->model);
+static qn_status read_norm(training *t, double *norm) {
+    const qn_ops *ops = t->backend->ops;
+    qn_stream *stream = qn_model_stream(t->model);
     float sumsq;
-    QN_TRY(ops->copy(stream, &sumsq, qn_model_buffer(s->model, QN_BUF_GRAD_SUMSQ), sizeof sumsq,
+    QN_TRY(ops->copy(stream, &sumsq, qn_model_buffer(t->model, QN_BUF_GRAD_SUMSQ), sizeof sumsq,
                      QN_COPY_TO_HOST));
     QN_TRY(ops->stream_sync(stream));
     *norm = sqrt(sumsq);
@@ -312,11 +351,11 @@ static qn_status read_norm(session *s, double *norm) {
 }
 
 /* `name` and `value`: the number that is not finite. */
-static qn_status not_finite(const session *s, int64_t step, const char *name, double value) {
+static qn_status not_finite(const training *t, int64_t step, const char *name, double value) {
     char saved[64] = "nothing was saved yet";
-    if (s->saved_step) {
+    if (t->saved_step) {
         snprintf(saved, sizeof saved, "the checkpoint of step %lld stays",
-                 (long long)s->saved_step);
+                 (long long)t->saved_step);
     }
     return qn_error(QN_CODE_NUMERIC,
                     "step %lld: the %s is %g, expected a finite number; a lower --lr, a longer "
@@ -324,67 +363,67 @@ static qn_status not_finite(const session *s, int64_t step, const char *name, do
                     (long long)step, name, value, saved);
 }
 
-static qn_status train_step(session *s, qn_step_report *report) {
-    const int64_t step = s->state.step + 1, G = s->options.grad_accum;
+static qn_status train_step(training *t, qn_step_report *report) {
+    const int64_t step = t->state.step + 1, G = t->options.grad_accum;
     const double started = qn_clock();
-    qn_stream *stream = qn_model_stream(s->model);
+    qn_stream *stream = qn_model_stream(t->model);
     double loss_sum, norm;
-    QN_TRY(qn_model_zero_grads(s->model));
+    QN_TRY(qn_model_zero_grads(t->model));
     for (int64_t g = 0; g < G; g++) {
         qn_batch batch;
         const bool last = g == G - 1;
-        QN_TRY(next_batch(s, g, &batch));
-        QN_TRY(qn_model_forward(s->model, &batch, g, 1.0f / (float)step_tokens(s)));
-        QN_TRY(qn_model_backward(s->model, last ? reduce_gradients : NULL, s));
+        QN_TRY(next_batch(t, g, &batch));
+        QN_TRY(qn_model_forward(t->model, &batch, g, 1.0f / (float)step_tokens(t)));
+        QN_TRY(qn_model_backward(t->model, last ? reduce_gradients : NULL, t));
     }
     QN_TRY(
-        s->comm->ops->all_reduce(s->comm, stream, qn_model_buffer(s->model, QN_BUF_LOSS_SUMS), G));
-    const double lr = qn_learning_rate(&s->options, step);
-    QN_TRY(qn_optimizer_step(&s->optimizer, s->model, &s->options, step, lr));
-    QN_TRY(qn_model_loss_sum(s->model, G, &loss_sum));
-    QN_TRY(read_norm(s, &norm));
-    const double loss = loss_sum / (double)step_tokens(s);
-    if (!isfinite(loss)) return not_finite(s, step, "loss", loss);
-    if (!isfinite(norm)) return not_finite(s, step, "gradient's norm", norm);
+        t->comm->ops->all_reduce(t->comm, stream, qn_model_buffer(t->model, QN_BUF_LOSS_SUMS), G));
+    const double lr = qn_learning_rate(&t->options, step);
+    QN_TRY(qn_optimizer_step(&t->optimizer, t->model, &t->options, step, lr));
+    QN_TRY(qn_model_loss_sum(t->model, G, &loss_sum));
+    QN_TRY(read_norm(t, &norm));
+    const double loss = loss_sum / (double)step_tokens(t);
+    if (!isfinite(loss)) return not_finite(t, step, "loss", loss);
+    if (!isfinite(norm)) return not_finite(t, step, "gradient's norm", norm);
 
-    s->state.step = step;
-    s->state.tokens += step_tokens(s);
-    s->state.sequences += s->options.batch_size * G * s->comm->n_ranks;
-    s->state.seconds = qn_clock() - s->begun;
-    const qn_plan *plan = qn_model_plan(s->model);
+    t->state.step = step;
+    t->state.tokens += step_tokens(t);
+    t->state.sequences += t->options.batch_size * G * t->comm->n_ranks;
+    t->state.seconds = qn_clock() - t->begun;
+    const qn_plan *plan = qn_model_plan(t->model);
     *report = (qn_step_report){.step = step,
-                               .steps = s->options.steps,
-                               .tokens = s->state.tokens,
+                               .steps = t->options.steps,
+                               .tokens = t->state.tokens,
                                .loss = loss,
                                .lr = lr,
                                .grad_norm = norm,
-                               .tokens_per_s = (double)step_tokens(s) / (qn_clock() - started),
-                               .seconds = s->state.seconds};
+                               .tokens_per_s = (double)step_tokens(t) / (qn_clock() - started),
+                               .seconds = t->state.seconds};
     report->flops_per_s =
         report->tokens_per_s *
-        qn_plan_flops_per_token(&plan->config, qn_model_params(s->model), s->options.seq_len);
+        qn_plan_flops_per_token(&plan->config, qn_model_params(t->model), t->options.seq_len);
     return QN_OK;
 }
 
 /* ---- what happens between steps ---------------------------------------------------------- */
 
-static qn_status log_step(session *s, const qn_step_report *r) {
+static qn_status log_step(training *t, const qn_step_report *r) {
     char line[512];
     snprintf(line, sizeof line,
              "{\"step\":%lld,\"tokens\":%lld,\"loss\":%.9g,\"lr\":%.9g,\"grad_norm\":%.9g,"
              "\"tokens_per_s\":%.1f,\"seconds\":%.3f}",
              (long long)r->step, (long long)r->tokens, r->loss, r->lr, r->grad_norm,
              r->tokens_per_s, r->seconds);
-    return qn_run_log_append(&s->log, line);
+    return qn_run_log_append(&t->log, line);
 }
 
-static qn_status evaluate(session *s, qn_step_report *r) {
+static qn_status evaluate(training *t, qn_step_report *r) {
     qn_eval_result result;
-    const bool last = s->state.step == s->options.steps;
-    QN_TRY(qn_evaluate(s->model, &s->dataset, s->val_loader,
-                       last ? INT64_MAX : s->options.eval_tokens, &result));
+    const bool last = t->state.step == t->options.steps;
+    QN_TRY(qn_evaluate(t->model, &t->dataset, t->val_loader,
+                       last ? INT64_MAX : t->options.eval_tokens, &result));
     if (!isfinite(result.loss)) {
-        return not_finite(s, r->step, "held-out loss after its update", result.loss);
+        return not_finite(t, r->step, "held-out loss after its update", result.loss);
     }
     r->evaluated = true;
     r->val_loss = result.loss;
@@ -393,46 +432,46 @@ static qn_status evaluate(session *s, qn_step_report *r) {
     if (isfinite(result.bits_per_byte)) snprintf(bits, sizeof bits, "%.9g", result.bits_per_byte);
     snprintf(line, sizeof line, "{\"step\":%lld,\"val_loss\":%.9g,\"bits_per_byte\":%s}",
              (long long)r->step, result.loss, bits);
-    return qn_run_log_append(&s->log, line);
+    return qn_run_log_append(&t->log, line);
 }
 
-static qn_status save(session *s) {
-    s->state.seconds = qn_clock() - s->begun;
-    qn_status status = qn_run_log_sync(&s->log);
+static qn_status save(training *t) {
+    t->state.seconds = qn_clock() - t->begun;
+    qn_status status = qn_run_log_sync(&t->log);
     if (!status) {
-        status = qn_checkpoint_save(s->options.run, s->model, &s->state, s->options.data,
-                                    s->options.keep_last, s->options.keep_every);
+        status = qn_checkpoint_save(t->options.run, t->model, &t->state, t->options.data,
+                                    t->options.keep_last, t->options.keep_every);
     }
-    if (!status) s->saved_step = s->state.step;
+    if (!status) t->saved_step = t->state.step;
     return qn_context(status, "step %lld could not be saved; --resume goes on from step %lld",
-                      (long long)s->state.step, (long long)s->saved_step);
+                      (long long)t->state.step, (long long)t->saved_step);
 }
 
 static bool due(int64_t step, int64_t every) { return every && step % every == 0; }
 
-static qn_status run(session *s, qn_train_result *out) {
-    const qn_train_options *o = &s->options;
-    while (s->state.step < o->steps && !out->interrupted) {
+static qn_status run(training *t, qn_train_result *out) {
+    const qn_train_options *o = &t->options;
+    while (t->state.step < o->steps && !out->interrupted) {
         qn_step_report *report = &out->last;
-        QN_TRY(train_step(s, report));
-        const bool end = s->state.step == o->steps;
-        QN_TRY(log_step(s, report));
-        if (end || due(s->state.step, o->eval_every)) QN_TRY(evaluate(s, report));
+        QN_TRY(train_step(t, report));
+        const bool end = t->state.step == o->steps;
+        QN_TRY(log_step(t, report));
+        if (end || due(t->state.step, o->eval_every)) QN_TRY(evaluate(t, report));
         out->interrupted =
-            !end && s->hooks->should_stop && s->hooks->should_stop(s->hooks->context);
-        if (end || out->interrupted || due(s->state.step, o->save_every)) QN_TRY(save(s));
-        if (s->hooks->on_step) s->hooks->on_step(s->hooks->context, report);
+            !end && t->hooks->should_stop && t->hooks->should_stop(t->hooks->context);
+        if (end || out->interrupted || due(t->state.step, o->save_every)) QN_TRY(save(t));
+        if (t->hooks->on_step) t->hooks->on_step(t->hooks->context, report);
     }
-    out->saved_step = s->saved_step;
+    out->saved_step = t->saved_step;
     return QN_OK;
 }
 
 qn_status qn_train(const qn_train_options *options, bool resume, const qn_train_hooks *hooks,
                    qn_train_result *out) {
-    session s = {.options = *options, .hooks = hooks, .lock = -1, .log = {.file = -1}};
+    training t = {.options = *options, .hooks = hooks, .lock = -1, .log = {.file = -1}};
     *out = (qn_train_result){0};
-    qn_status status = open_session(&s, resume);
-    if (!status) status = run(&s, out);
-    close_session(&s);
+    qn_status status = open_training(&t, resume);
+    if (!status) status = run(&t, out);
+    close_training(&t);
     return status;
 }

@@ -2,12 +2,14 @@
  *
  * RUN/checkpoints/step-N/ holds config.json, model.safetensors and tokenizer.* (which
  * `transformers` opens), optimizer.safetensors (exp_avg.<name>, exp_avg_sq.<name>) and
- * state.json with the position and a checksum of each file and of itself. The folder is
+ * state.json with the position, the fingerprint of the data and a checksum of each file and
+ * of itself. The folder is
  * written under another name, synced, and renamed, and renamed again before it is removed:
  * whatever is called step-N is complete. */
 #ifndef QUERN_CHECKPOINT_H
 #define QUERN_CHECKPOINT_H
 
+#include "quern/loader.h"
 #include "quern/model.h"
 
 #ifdef __cplusplus
@@ -15,10 +17,11 @@ extern "C" {
 #endif
 
 typedef struct qn_train_state {
-    int64_t step;      /* steps done */
-    int64_t tokens;    /* tokens trained on, over all ranks */
-    int64_t sequences; /* sequences taken from the loader: its position */
-    double seconds;    /* of training */
+    int64_t step;        /* steps done */
+    int64_t tokens;      /* tokens trained on, over all ranks */
+    int64_t sequences;   /* sequences taken from the loader: its position */
+    double seconds;      /* of training */
+    qn_fingerprint data; /* of the text trained on */
 } qn_train_state;
 
 /* Writes and publishes RUN/checkpoints/step-N for a QN_PLAN_TRAIN model, with a copy of
@@ -35,7 +38,7 @@ qn_status qn_checkpoint_find(const char *run, int64_t step,
                              void (*note)(void *context, const char *message), void *context,
                              char **path);
 
-/* Reads a checkpoint's position. */
+/* Reads a checkpoint's position; data.shards is 0 where it does not tell its data. */
 qn_status qn_checkpoint_state(const char *path, qn_train_state *out);
 
 /* Fills parameters and optimizer state of a QN_PLAN_TRAIN model. */

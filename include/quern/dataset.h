@@ -3,6 +3,7 @@
 #ifndef QUERN_DATASET_H
 #define QUERN_DATASET_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "quern/status.h"
@@ -27,6 +28,11 @@ typedef struct qn_dataset {
 qn_status qn_dataset_open(const char *dir, qn_dataset *out);
 void qn_dataset_close(qn_dataset *dataset);
 
+/* Checks that the data's vocabulary, where it is known, is within a model's; where it is not,
+ * tokens are checked as they are read. `dir` and `model` are for the message. */
+qn_status qn_dataset_check_vocab(const qn_dataset *dataset, const char *dir, int64_t vocab_size,
+                                 const char *model);
+
 typedef struct qn_prepare_options {
     const char *corpus;       /* "austen", "classic", or NULL for `files` */
     const char *corpus_dir;   /* where scripts/corpus.sh left the corpora */
@@ -46,6 +52,10 @@ typedef struct qn_prepare_options {
  * the training part only. Fails where out_dir exists and is not empty, unless it is a data
  * folder and `replace` is set. */
 qn_status qn_dataset_prepare(const qn_prepare_options *options);
+
+/* Is out_dir a sound data folder, made with the same options from the same texts? Reads the
+ * texts for their checksums. */
+qn_status qn_dataset_is_current(const qn_prepare_options *options, bool *current);
 
 #ifdef __cplusplus
 }

@@ -2,6 +2,7 @@
 #ifndef QUERN_LOADER_H
 #define QUERN_LOADER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "quern/status.h"
@@ -45,6 +46,18 @@ int64_t qn_loader_stride(const qn_loader *loader);
  *   position begins (0 for one that began before). */
 qn_status qn_loader_fill(const qn_loader *loader, int64_t index, int32_t *tokens, int32_t *targets,
                          int32_t *doc_start);
+
+/* What tells one text from another: what the shards add up to, and a hash (XXH3) of 64 blocks
+ * of 64 KiB of each, which lie evenly over it, first (with the header) and last included. So a
+ * shard of up to 4 MiB counts whole; of a larger one, a change that keeps its size and falls
+ * between the blocks is not seen. Names and folders do not count. */
+typedef struct qn_fingerprint {
+    int64_t shards, bytes, tokens; /* shards without tokens are left out; 0 shards: unknown */
+    uint64_t hash;
+} qn_fingerprint;
+
+void qn_loader_fingerprint(const qn_loader *loader, qn_fingerprint *out);
+bool qn_fingerprint_equal(const qn_fingerprint *a, const qn_fingerprint *b);
 
 #ifdef __cplusplus
 }

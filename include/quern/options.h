@@ -3,6 +3,7 @@
 #ifndef QUERN_OPTIONS_H
 #define QUERN_OPTIONS_H
 
+#include "quern/loader.h"
 #include "quern/plan.h"
 #include "quern/status.h"
 
@@ -17,7 +18,8 @@ enum { QN_OPTION_TEXT = 1024 }; /* longest value of a text option, with its zero
 typedef struct qn_train_options {
     char data[QN_OPTION_TEXT];
     char run[QN_OPTION_TEXT];
-    char model[QN_OPTION_TEXT]; /* a preset, a config.json, or a folder with weights too */
+    char model[QN_OPTION_TEXT]; /* a preset, or the path of a config.json or of a folder with
+                                   weights */
     int64_t steps, batch_size, seq_len, grad_accum;
     double lr, min_lr; /* min_lr: share of lr at the end of the schedule */
     int64_t warmup;    /* steps */
@@ -61,6 +63,10 @@ const qn_option *qn_option_find(const char *name);
 
 void qn_options_default(qn_train_options *options);
 
+/* The plan that training with these options has, but for the precision, which depends on the
+ * backend: see qn_plan_set_precision. */
+qn_plan_options qn_options_plan(const qn_train_options *options);
+
 /* Sets one option from text. `where` ("--lr", a file's name) begins the message of an error,
  * which is QN_CODE_USAGE. */
 qn_status qn_option_set(qn_train_options *options, const qn_option *option, const char *text,
@@ -73,9 +79,19 @@ void qn_option_get(const qn_train_options *options, const qn_option *option, cha
  * error, but for run.json's object "environment". */
 qn_status qn_options_load(qn_train_options *options, const char *path);
 
-/* Writes run.json: every option, and the machine in "environment". */
-qn_status qn_options_save(const qn_train_options *options, const qn_device_info *device,
-                          const char *path);
+/* Where and on what a run computes. */
+typedef struct qn_environment {
+    qn_device_info device;
+    qn_fingerprint data; /* of the training text */
+    int64_t step;        /* steps done: 0 for a run that begins */
+} qn_environment;
+
+/* Writes run.json: every option, and the environment. When a run goes on (step > 0) on another
+ * device, with other threads or another quern than the run.json at `path` says, *change, which
+ * the caller frees, is a line that says so, else NULL; "environment"."changes" keeps these lines.
+ */
+qn_status qn_options_save(const qn_train_options *options, const qn_environment *environment,
+                          const char *path, char **change);
 
 #ifdef __cplusplus
 }

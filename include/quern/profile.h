@@ -12,7 +12,8 @@ typedef struct qn_profile_entry {
     const char *op;
     int64_t calls;
     double seconds; /* each call by itself: the stream is waited for before and after */
-    double flops;   /* operations of matrix products and attention; 0 for the others */
+    double flops;   /* operations of matrix products and attention (of the pairs that its masks
+                       leave visible); 0 for the others */
 } qn_profile_entry;
 
 /* Wraps `inner`, which outlives the wrapper; closing the wrapper leaves it open. */

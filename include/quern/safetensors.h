@@ -43,6 +43,17 @@ typedef struct qn_named_tensor {
 qn_status qn_safetensors_write(const char *path, const qn_named_tensor *tensors, int count,
                                const char *const *metadata, uint64_t *checksum);
 
+enum { QN_STAGING_BYTES = 16 << 20 }; /* host memory that a whole file passes through */
+
+/* Brings `bytes` bytes of a tensor's data, those from `from` on, into host memory. */
+typedef qn_status (*qn_fetch)(void *context, void *to, const void *from, size_t bytes);
+
+/* As qn_safetensors_write, for tensors whose data lie in another memory, a device's say: they
+ * pass through one buffer of at most QN_STAGING_BYTES, filled by `fetch`. */
+qn_status qn_safetensors_write_fetched(const char *path, const qn_named_tensor *tensors, int count,
+                                       const char *const *metadata, qn_fetch fetch, void *context,
+                                       uint64_t *checksum);
+
 #ifdef __cplusplus
 }
 #endif

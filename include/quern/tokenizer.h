@@ -33,7 +33,8 @@ int32_t qn_tokenizer_boundary_id(const qn_tokenizer *tokenizer);
  * bytes back exactly; boundary tokens decode to nothing. */
 qn_status qn_tokenizer_encode(const qn_tokenizer *tokenizer, const char *text, size_t length,
                               int32_t **ids, size_t *count);
-/* *text is malloc'ed and ends with a zero byte that *length does not count. */
+/* The text of the ids one after the other: decoded one by one they give the same bytes.
+ * *text is malloc'ed and ends with a zero byte that *length does not count. */
 qn_status qn_tokenizer_decode(const qn_tokenizer *tokenizer, const int32_t *ids, size_t count,
                               char **text, size_t *length);
 /* Bytes of text that a token stands for: 1 for a byte piece, 0 for a control token. */

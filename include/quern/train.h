@@ -44,8 +44,10 @@ typedef struct qn_train_result {
 /* Trains a model and leaves a run folder. Without `resume` the folder must not exist or be
  * empty. With it the run goes on from its last whole checkpoint, bit for bit, or starts when
  * it has none; its options are those of its run.json, and `options` may differ in resumable
- * ones only. A loss or gradient that is not finite ends the run with QN_CODE_NUMERIC;
- * what was saved stays. */
+ * ones only; its data may lie in another folder, but must have the fingerprint that the
+ * checkpoint states. Where device or threads are no longer the same, a note says so, for the
+ * last bits may then differ. A loss or gradient that is not finite ends the run with
+ * QN_CODE_NUMERIC; what was saved stays. */
 qn_status qn_train(const qn_train_options *options, bool resume, const qn_train_hooks *hooks,
                    qn_train_result *out);
 
@@ -71,6 +73,8 @@ typedef struct qn_sampling {
     int64_t top_k;      /* 0: off */
     double top_p;       /* 1: off */
     uint64_t seed;
+    int64_t n_tokens; /* ids from this one on are never drawn, as a tokenizer with fewer pieces
+                         than the vocabulary has no text for them; 0: all may be */
 } qn_sampling;
 
 /* Draws a token from logits (V): softmax at the temperature over the top_k most probable,

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "attention.h"
 #include "cpu.h"
 #include "gemm_bf16.h"
+#include "quern/clock.h"
 
 enum { MAX_THREADS = 1024 };
 
@@ -142,9 +142,7 @@ static void event_destroy(qn_event *event) { free(event); }
 static qn_status event_record(qn_event *event, qn_stream *stream) {
     (void)stream;
     cpu_event *e = (cpu_event *)event;
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    e->seconds = (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+    e->seconds = qn_clock();
     e->recorded = true;
     return QN_OK;
 }

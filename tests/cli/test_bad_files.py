@@ -2,6 +2,7 @@
 what is wrong with it, and no run folder."""
 
 import json
+import re
 import shutil
 import struct
 
@@ -81,21 +82,42 @@ class Shards(ProgramTest):
             (self.bad / "tokenizer.model").write_bytes(content)
             self.refuse_data(self.bad / "tokenizer.model")
 
-    def test_vocabulary_larger_than_the_models(self):
+    def write_manifest(self, vocab_size):
         counts = {"tokens": 6000, "bytes": 9000, "documents": 1}
         write_json(self.bad / "data.json",
-                   {"format": 1, "vocab_size": 300, "boundary_id": 0, "train": counts,
+                   {"format": 1, "vocab_size": vocab_size, "boundary_id": 0, "train": counts,
                     "val": {**counts, "tokens": 700}})
-        self.refuse_train(2, ["256", "300", "--vocab-size"], data=self.bad)
+
+    def test_vocabulary_larger_than_the_models(self):
+        self.write_manifest(300)
+        parts = [self.bad, "256", "300", "--vocab-size"]
+        self.refuse_train(2, parts, data=self.bad)
+        self.train()
+        self.refuse(2, parts, "eval", "--run", self.run_dir, "--data", self.bad)
+        # A run that has not come to a checkpoint begins again, with the model that it had.
+        shutil.rmtree(self.run_dir / "checkpoints")
+        before = (self.run_dir / "run.json").read_bytes()
+        self.refuse(2, parts, "train", "--run", self.run_dir, "--resume", "--data", self.bad)
+        self.assertEqual((self.run_dir / "run.json").read_bytes(), before)
 
     def test_tokens_beyond_the_vocabulary(self):
-        self.shard.write_bytes(shard_bytes([256] * 6000))
-        self.refuse(1, [self.shard, "256", "vocabulary", "another tokenizer"],
-                    *self.train_args(data=self.bad))
-        self.assertEqual(leftovers(self.run_dir), [])
-        # The run has not begun: with the right data it does.
-        self.shard.write_bytes(shard_bytes(self.tokens))
-        self.resume()
+        """Of data that do not state their vocabulary, or a wrong one: as they are read."""
+        for manifest in [False, True]:
+            with self.subTest(manifest=manifest):
+                if manifest:
+                    self.write_manifest(256)
+                tokens = list(self.tokens)
+                tokens[17::50] = [256] * len(tokens[17::50])
+                self.shard.write_bytes(shard_bytes(tokens))
+                run = self.dir / f"run-{manifest}"
+                done = self.refuse(1, [self.shard, "is 256", "vocabulary", "another tokenizer"],
+                                   *self.train_args(data=self.bad, run=run))
+                position = int(re.search(r"at position (\d+) ", done.stderr).group(1))
+                self.assertEqual(tokens[position], 256)
+                self.assertEqual(leftovers(run), [])
+                # The run has not begun: with the right data it does.
+                self.shard.write_bytes(shard_bytes(self.tokens))
+                self.resume(run=run)
 
 
 class Configs(ProgramTest):

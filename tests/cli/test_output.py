@@ -5,6 +5,7 @@ import os
 import pty
 import random
 import resource
+import shutil
 import unittest
 
 from program import (MODEL, QUERN, SANITIZED, ProgramTest, log_lines, main, subprocess,
@@ -68,6 +69,25 @@ class Generation(ProgramTest):
 
     def test_goes_on_when_the_context_is_full(self):
         self.assertGreater(len(self.generate("--context", 8)), len("the mill") + 20)
+
+    def test_a_vocabulary_larger_than_the_tokenizers(self):
+        """Ids that have no piece are not drawn, however flat the distribution."""
+        model = write_json(self.dir / "padded.json", {**MODEL, "vocab_size": 512})
+        run = self.dir / "padded"
+        self.train(data=self.prepared, model=model, run=run)
+        for seed in range(5):
+            done = self.succeed("generate", "--run", run, "--max-tokens", 100, "--top-p", 1,
+                                "--temperature", 100, "--seed", seed)
+            for part in ["300 pieces", "512", "from 300 on are not drawn"]:
+                self.assertIn(part, done.stderr)
+        self.assertEqual(self.succeed("generate", "--run", self.run_dir).stderr, "")
+
+    def test_a_vocabulary_smaller_than_the_tokenizers(self):
+        self.train(run=self.dir / "small")
+        folder = self.dir / "small" / "checkpoints" / "step-6"
+        shutil.copy(self.prepared / "tokenizer.model", folder)
+        self.refuse(1, ["tokenizer.model", "300 pieces", "256", "another model"],
+                    "generate", "--model", folder)
 
     def test_evaluation_knows_bytes(self):
         done = self.succeed("eval", "--run", self.run_dir)

@@ -2,7 +2,7 @@
 
 import json
 
-from program import ProgramTest, main, without, write_json
+from program import MODEL, ProgramTest, main, without, write_json
 
 COMMANDS = ["prepare", "train", "eval", "generate", "plan", "info", "bench",
             "bench attention", "bench step"]
@@ -94,6 +94,9 @@ class Flags(ProgramTest):
         self.refuse(2, ["--precision", "fp32 or bf16"], "eval", "--precision", "fp8")
         self.refuse(2, ["1023"], "eval", "--model", self.dir, "--data", "x" * 2000)
         self.refuse(2, ["--overlap", "0.99"], "eval", "--overlap", 1)
+        for command in ["eval", "generate"]:
+            self.refuse(2, ["--threads", "from 0 to 4096"], command, "--threads", -1)
+            self.refuse(2, ["--checkpoint", "last"], command, "--checkpoint", "last")
         self.refuse(2, ["--memory"], "plan", "--memory", "much")
 
 
@@ -106,6 +109,24 @@ class Models(ProgramTest):
     def test_missing_path(self):
         self.refuse_train(2, ["no/config.json", "No such file", "a preset"],
                           model="no/config.json")
+
+    def test_a_preset_is_not_shadowed(self):
+        """By a folder or file of its name in the working folder; ./NAME is that folder."""
+        for name in ["default", "mine"]:
+            (self.dir / name).mkdir()
+            write_json(self.dir / name / "config.json", MODEL)
+        (self.dir / "gpt2-12m").write_text("not a config")
+        plan = ["plan", "--vocab-size", 300, "--model"]
+        self.assertIn("LlamaForCausalLM", self.succeed(*plan, "./default", cwd=self.dir).stdout)
+        for name, parts in [("default", "default (Qwen3ForCausalLM)"),
+                            ("gpt2-12m", "gpt2-12m (GPT2LMHeadModel)")]:
+            self.assertIn(parts, self.succeed(*plan, name, cwd=self.dir).stdout)
+            self.assertIn(f"{name}: {parts.split('(')[1][:-1]}",
+                          self.succeed("info", name, cwd=self.dir).stdout)
+        self.assertIn("LlamaForCausalLM", self.succeed("info", "./default", cwd=self.dir).stdout)
+        self.refuse(2, ["mine", "no preset", "./mine"], *plan, "mine", cwd=self.dir)
+        self.succeed(*plan, "mine/", cwd=self.dir)
+        self.succeed(*plan, "config.json", cwd=self.dir / "mine")
 
     def test_sequences_beyond_learned_positions(self):
         gpt2 = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": 256,

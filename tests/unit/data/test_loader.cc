@@ -228,7 +228,7 @@ TEST_F(LoaderTest, RefusesTokensOutsideTheVocabulary) {
     std::vector<int32_t> tokens(3), targets(3);
     EXPECT_OK(qn_loader_fill(l.get(), 0, tokens.data(), targets.data(), nullptr));
     EXPECT_ERROR(qn_loader_fill(l.get(), 1, tokens.data(), targets.data(), nullptr),
-                 QN_CODE_INVALID, "t_1.bin", "token 1 is 60000");
+                 QN_CODE_INVALID, "t_1.bin", "position 1 (from 0) is 60000");
     EXPECT_ERROR(qn_loader_fill(l.get(), -1, tokens.data(), targets.data(), nullptr), QN_CODE_USAGE,
                  "-1");
 }

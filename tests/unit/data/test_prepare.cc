@@ -8,7 +8,6 @@
 #include <cstring>
 #include <random>
 
-#include "data/prepare.h"
 #include "harness/status.h"
 #include "harness/temp_dir.h"
 #include "quern/dataset.h"

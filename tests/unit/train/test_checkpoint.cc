@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <map>
 #include <random>
 
 #include "harness/small_model.h"
@@ -40,7 +41,7 @@ class Checkpoint : public testing::Test {
     }
 
     qn_status save(int64_t step, int64_t keep_last = 100, int64_t keep_every = 0) {
-        const qn_train_state state = {step, 128 * step, 2 * step, 0.1 * (double)step};
+        const qn_train_state state = {step, 128 * step, 2 * step, 0.1 * (double)step, {}};
         return qn_checkpoint_save(dir.path().c_str(), model.model, &state, dir.path().c_str(),
                                   keep_last, keep_every);
     }
@@ -89,7 +90,8 @@ TEST_F(Checkpoint, LoadsBitForBit) {
 }
 
 TEST_F(Checkpoint, StateRoundTripIsExact) {
-    const qn_train_state state = {3, INT64_C(1) << 60, 12345678901, 1.0 / 3};
+    const qn_train_state state = {
+        3, INT64_C(1) << 60, 12345678901, 1.0 / 3, {2, 5000000000, 2499999488, 0xfedcba9876543210}};
     ASSERT_OK(qn_checkpoint_save(dir.path().c_str(), model.model, &state, nullptr, 1, 0));
     qn_train_state back;
     ASSERT_OK(qn_checkpoint_state(path(3).c_str(), &back));
@@ -97,6 +99,7 @@ TEST_F(Checkpoint, StateRoundTripIsExact) {
     EXPECT_EQ(back.tokens, state.tokens);
     EXPECT_EQ(back.sequences, state.sequences);
     EXPECT_EQ(back.seconds, state.seconds);
+    EXPECT_TRUE(qn_fingerprint_equal(&back.data, &state.data));
     EXPECT_FALSE(fs::exists(path(3, "tokenizer.model")));
 }
 
@@ -226,6 +229,19 @@ TEST_F(Damage, StateErrorsNameTheFile) {
     std::ofstream(path(2, "state.json")) << R"({"step": 2, "tokens": "many"})";
     EXPECT_ERROR(qn_checkpoint_state(path(2).c_str(), &state), QN_CODE_INVALID, "state.json",
                  "\"tokens\" is \"many\"");
+    const std::string position = R"({"step": 2, "tokens": 4, "sequences": 6, "seconds": 8)";
+    for (const auto &[data, part] : std::map<std::string, std::string>{
+             {R"([])", "an object"},
+             {R"({"shards": 1, "bytes": 2, "tokens": -3})", "\"tokens\" is -3"},
+             {R"({"shards": 1, "bytes": 2, "tokens": 3})", "\"xxh3\" is missing"},
+             {R"({"shards": 1, "bytes": 2, "tokens": 3, "xxh3": "12x"})", "16 hexadecimal"}}) {
+        std::ofstream(path(2, "state.json")) << position << ", \"data\": " << data << "}";
+        EXPECT_ERROR(qn_checkpoint_state(path(2).c_str(), &state), QN_CODE_INVALID, "state.json",
+                     part);
+    }
+    std::ofstream(path(2, "state.json")) << position << "}";
+    EXPECT_OK(qn_checkpoint_state(path(2).c_str(), &state));
+    EXPECT_EQ(state.data.shards, 0);
 }
 
 TEST_F(Damage, OptimizerOfAnotherModel) {

@@ -88,9 +88,9 @@ TEST(Options, ResumableOnes) {
     for (const qn_option *o : all_options()) {
         if (o->resumable) resumable.insert(o->name);
     }
-    EXPECT_EQ(resumable,
-              (std::set<std::string>{"run", "steps", "eval-every", "eval-tokens", "save-every",
-                                     "keep-last", "keep-every", "backend", "threads"}));
+    EXPECT_EQ(resumable, (std::set<std::string>{"data", "run", "steps", "eval-every", "eval-tokens",
+                                                "save-every", "keep-last", "keep-every", "backend",
+                                                "threads"}));
 }
 
 TEST(Options, TextRoundTrip) {
@@ -148,6 +148,18 @@ TEST(Options, RefusesWhatIsNoNumber) {
                  "1024 bytes", "1023");
 }
 
+TEST(Options, PlanOfTraining) {
+    const qn_train_options o = varied_options();
+    const qn_plan_options plan = qn_options_plan(&o);
+    EXPECT_EQ(plan.mode, QN_PLAN_TRAIN);
+    EXPECT_EQ(plan.batch_size, o.batch_size);
+    EXPECT_EQ(plan.seq_len, o.seq_len);
+    EXPECT_EQ(plan.grad_accum, o.grad_accum);
+    EXPECT_EQ(plan.recompute, o.recompute);
+    EXPECT_EQ(plan.attention, o.attention);
+    EXPECT_EQ(plan.documents, o.documents);
+}
+
 // ---- JSON -----------------------------------------------------------------------------
 
 class OptionsFile : public testing::Test {
@@ -163,13 +175,45 @@ class OptionsFile : public testing::Test {
 
 TEST_F(OptionsFile, RoundTripIsExact) {
     const qn_train_options saved = varied_options();
-    const qn_device_info info = device();
+    const qn_environment where = {device(), {1, 2, 3, 0xabc}, 0};
     const std::string path = dir / "run.json";
-    ASSERT_OK(qn_options_save(&saved, &info, path.c_str()));
+    char *change;
+    ASSERT_OK(qn_options_save(&saved, &where, path.c_str(), &change));
+    EXPECT_EQ(change, nullptr);
     memset(&options, 0, sizeof options);
     ASSERT_OK(qn_options_load(&options, path.c_str()));
     EXPECT_TRUE(same(options, saved));
     EXPECT_NE(TempDir::read(path).find("\"a device\""), std::string::npos);
+    EXPECT_NE(TempDir::read(path).find("0000000000000abc"), std::string::npos);
+}
+
+TEST_F(OptionsFile, RemembersChangesOfTheDevice) {
+    const std::string path = dir / "run.json";
+    qn_environment where = {device(), {}, 0};
+    const auto save = [&](const char *name, int64_t step) {
+        char *change = nullptr;
+        strcpy(where.device.name, name);
+        where.step = step;
+        EXPECT_OK(qn_options_save(&options, &where, path.c_str(), &change));
+        const std::string text = change ? change : "";
+        free(change);
+        return text;
+    };
+    const auto holds = [&](const std::string &part) {
+        return TempDir::read(path).find(part) != std::string::npos;
+    };
+    EXPECT_EQ(save("one", 0), "");
+    EXPECT_EQ(save("one", 3), "");
+    EXPECT_FALSE(holds("changes"));
+    const std::string first = save("two", 5), second = save("one", 7);
+    EXPECT_EQ(first, "from step 5 on quern " QN_VERSION " runs on two, before quern " QN_VERSION
+                     " on one");
+    EXPECT_EQ(save("one", 9), "");
+    EXPECT_TRUE(holds(first));
+    EXPECT_TRUE(holds(second));
+    EXPECT_OK(qn_options_load(&options, path.c_str()));
+    EXPECT_EQ(save("two", 0), "") << "a run that begins again was nowhere before";
+    EXPECT_FALSE(holds("changes"));
 }
 
 TEST_F(OptionsFile, SetsWhatItNamesOnly) {
@@ -194,9 +238,10 @@ TEST_F(OptionsFile, RefusesUnknownKeysAndTypes) {
 }
 
 TEST_F(OptionsFile, RefusesTextThatJsonCannotHold) {
-    const qn_device_info info = device();
+    const qn_environment where = {device(), {}, 0};
+    char *change;
     strcpy(options.data, "data\xff");
-    EXPECT_ERROR(qn_options_save(&options, &info, (dir / "run.json").c_str()), QN_CODE_USAGE,
-                 "run.json", "UTF-8");
+    EXPECT_ERROR(qn_options_save(&options, &where, (dir / "run.json").c_str(), &change),
+                 QN_CODE_USAGE, "run.json", "UTF-8");
     EXPECT_FALSE(std::filesystem::exists(dir / "run.json"));
 }

@@ -19,7 +19,7 @@ static int32_t sample(const qn_sampling &s, uint64_t position) {
 }
 
 static qn_sampling sampling(double temperature, int64_t top_k, double top_p, uint64_t seed = 1) {
-    return {temperature, top_k, top_p, seed};
+    return {temperature, top_k, top_p, seed, 0};
 }
 
 // Exact probabilities when only the first n of the ranking are left.

@@ -2,7 +2,7 @@
 #include "harness/small_model.h"
 #include "harness/temp_dir.h"
 #include "quern/checkpoint.h"
-#include "train/optimizer.h"
+#include "quern/optimizer.h"
 
 namespace {
 
@@ -130,7 +130,8 @@ class Resumed : public StorageTraining {
     std::vector<double> resume(const qn_plan_options &from, const qn_plan_options &to) {
         TempDir dir;
         const std::string run = dir.path(), path = run + "/checkpoints/step-10";
-        const qn_train_state state = {kSteps / 2, 0, 0, 0};
+        qn_train_state state = {};
+        state.step = kSteps / 2;
         Trainee first(config(), from), second(config(), to, 99);
         first.train(1, kSteps / 2);
         EXPECT_OK(qn_checkpoint_save(run.c_str(), first.m.model, &state, nullptr, 1, 0));

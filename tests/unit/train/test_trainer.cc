@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "quern/backend.h"
 #include "unit/train/tiny_run.h"
 
 using Trainer = TinyRun;
@@ -116,6 +117,80 @@ TEST_F(Trainer, DamagedCheckpointsArePassedOver) {
     EXPECT_EQ(reports.front().step, 5);
     EXPECT_EQ(losses(), expected);
     EXPECT_EQ(checkpoints(), (Names{"step-4", "step-6", "step-6.damaged"}));
+}
+
+// ---- the data of a resumed run -------------------------------------------------------------
+
+TEST_F(Trainer, MovedDataResumes) {
+    in("reference");
+    ASSERT_OK(train());
+    const Names expected = losses();
+    in("run");
+    ASSERT_OK(train(false, 3));
+    fs::rename(dir / "data", dir / "moved");
+    EXPECT_ERROR(resume(), QN_CODE_IO, dir / "data");
+    set("data", dir / "moved");
+    ASSERT_OK(resume());
+    EXPECT_EQ(losses(), expected);
+    qn_train_options saved;
+    qn_options_default(&saved);
+    ASSERT_OK(qn_options_load(&saved, (run + "/run.json").c_str()));
+    EXPECT_EQ(saved.data, dir / "moved");
+}
+
+TEST_F(Trainer, OtherDataIsRefused) {
+    ASSERT_OK(train(false, 3));
+    const Names before = losses();
+    const std::string folder = dir / "data", whole = TempDir::read(folder + "/train_000000.bin");
+    std::string other = whole;
+    other[1500] ^= 1; // the size stays
+    dir.write("data/train_000000.bin", other);
+    EXPECT_ERROR(resume(), QN_CODE_USAGE, "--data " + folder, "then in " + folder,
+                 "1 shards with 2000 tokens in 5024 bytes", checkpoint(3));
+    EXPECT_EQ(losses(), before);
+    fs::copy(folder, dir / "elsewhere");
+    set("data", dir / "elsewhere");
+    EXPECT_ERROR(resume(), QN_CODE_USAGE, "--data " + (dir / "elsewhere"), "then in " + folder);
+    set("data", folder);
+    dir.write("data/train_000000.bin", whole);
+    EXPECT_OK(resume());
+}
+
+TEST_F(Trainer, NotesThatOtherThreadsGoOn) {
+    ASSERT_OK(train(false, 2));
+    ASSERT_OK(resume(3));
+    EXPECT_EQ(notes, "");
+    set("threads", "2");
+    ASSERT_OK(resume(4));
+    for (const char *part : {"from step 3 on", "2 threads", "1 thread,", "last bits"})
+        EXPECT_NE(notes.find(part), std::string::npos) << notes;
+    EXPECT_EQ(std::count(notes.begin(), notes.end(), '\n'), 1);
+    EXPECT_NE(TempDir::read(run + "/run.json").find("from step 3 on"), std::string::npos);
+    ASSERT_OK(resume());
+    EXPECT_EQ(notes, "");
+    EXPECT_NE(TempDir::read(run + "/run.json").find("from step 3 on"), std::string::npos);
+}
+
+// A checkpoint of before there were fingerprints.
+TEST_F(Trainer, ACheckpointThatDoesNotTellItsDataGoesOn) {
+    ASSERT_OK(train(false, 3));
+    EXPECT_EQ(notes, "");
+    const qn_train_state state = {3, 192, 12, 0.1, {}};
+    qn_backend *backend;
+    ASSERT_OK(qn_cpu_open(1, &backend));
+    qn_config config;
+    ASSERT_OK(qn_config_load((run + "/config.json").c_str(), &config));
+    const qn_plan_options plan = {QN_PLAN_TRAIN, 1, 16, 1, {}, {}, QN_F32, QN_F32, false, false};
+    qn_model *model;
+    ASSERT_OK(qn_model_create(backend, &config, &plan, &model));
+    ASSERT_OK(qn_checkpoint_load(checkpoint(3).c_str(), model));
+    fs::remove_all(checkpoint(3));
+    ASSERT_OK(qn_checkpoint_save(run.c_str(), model, &state, nullptr, 1, 0));
+    qn_model_destroy(model);
+    backend->ops->close(backend);
+    ASSERT_OK(resume());
+    EXPECT_NE(notes.find("does not tell its data"), std::string::npos) << notes;
+    EXPECT_EQ(losses().size(), (size_t)kSteps);
 }
 
 static std::string text(double value) {

@@ -1,6 +1,6 @@
 /* clock.h: time for measuring. */
-#ifndef QUERN_BASE_CLOCK_H
-#define QUERN_BASE_CLOCK_H
+#ifndef QUERN_CLOCK_H
+#define QUERN_CLOCK_H
 
 #include <time.h>
 

@@ -14,11 +14,15 @@ typedef struct qn_optimizer {
     int n_segments;
 } qn_optimizer;
 
+/* The table of a model's parameters, in the caller's hands until qn_optimizer_free. The moments
+ * lie in the model's plan. */
 qn_status qn_optimizer_make(const qn_params *params, double weight_decay, qn_optimizer *out);
 void qn_optimizer_free(qn_optimizer *optimizer);
 
-/* One update of step `step` (from 1) at rate `lr`, with the norm of all gradients clipped. The
- * sum of their squares is left in QN_BUF_GRAD_SUMSQ; when it is not finite nothing changes. */
+/* Enqueues the update of step `step` (from 1) at rate `lr`, by AdamW (Loshchilov & Hutter
+ * 1711.05101) with options->beta1, beta2 and eps, the norm of all gradients clipped at
+ * options->clip. The sum of their squares is left in QN_BUF_GRAD_SUMSQ; when it is not finite
+ * nothing changes. The model is a QN_PLAN_TRAIN one. */
 qn_status qn_optimizer_step(const qn_optimizer *optimizer, qn_model *model,
                             const qn_train_options *options, int64_t step, double lr);
 

@@ -1,0 +1,57 @@
+#include "train/environment.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "quern/files.h"
+#include "train/fingerprint_json.h"
+
+static const char *text_of(const json_t *environment, const char *key) {
+    const char *text = json_string_value(json_object_get(environment, key));
+    return text ? text : "unknown";
+}
+
+static bool same(const json_t *a, const json_t *b, const char *key) {
+    return !strcmp(text_of(a, key), text_of(b, key));
+}
+
+/* Appends what differs to `changes`, if anything does. */
+static qn_status compare(const json_t *before, const json_t *now, int64_t step, json_t *changes,
+                         char **change) {
+    if (same(before, now, "device") && same(before, now, "version")) return QN_OK;
+    char *text = qn_path("from step %lld on quern %s runs on %s, before quern %s on %s",
+                         (long long)step, text_of(now, "version"), text_of(now, "device"),
+                         text_of(before, "version"), text_of(before, "device"));
+    if (!text || json_array_append_new(changes, json_string(text))) {
+        free(text);
+        return qn_error(QN_CODE_MEMORY, "no memory for run.json");
+    }
+    *change = text;
+    return QN_OK;
+}
+
+/* What an earlier run.json says of changes, and the one that there is now. */
+static qn_status add_changes(const char *path, int64_t step, json_t *now, char **change) {
+    json_t *root;
+    QN_TRY(qn_json_load(path, &root));
+    const json_t *before = json_object_get(root, "environment");
+    const json_t *earlier = json_object_get(before, "changes");
+    json_t *changes = json_is_array(earlier) ? json_copy((json_t *)earlier) : json_array();
+    qn_status status = compare(before, now, step, changes, change);
+    if (json_array_size(changes)) json_object_set(now, "changes", changes);
+    json_decref(changes);
+    json_decref(root);
+    return status;
+}
+
+qn_status qn_environment_to_json(const qn_environment *now, const char *path, json_t **out,
+                                 char **change) {
+    *change = NULL;
+    *out = json_pack("{s:s, s:s, s:s, s:i, s:o}", "version", QN_VERSION, "device", now->device.name,
+                     "arch", now->device.arch, "threads", now->device.n_threads, "data",
+                     qn_fingerprint_to_json(&now->data));
+    if (!*out) return qn_error(QN_CODE_MEMORY, "no memory for run.json");
+    if (!now->step || !qn_path_exists(path)) return QN_OK;
+    return add_changes(path, now->step, *out, change);
+}
