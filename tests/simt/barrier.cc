@@ -52,8 +52,7 @@ static void check_same_count(const Gathering &warp, int expected, const char *op
 }
 
 // Adds the warp's lanes. True when the barrier is complete with them.
-static bool arrive(Block &block, int id, int expected, const std::vector<Thread *> &lanes,
-                   Where where) {
+static bool arrive(Block &block, int id, int expected, const LaneList &lanes, Where where) {
     Barrier &barrier = block.barriers[(size_t)id];
     if (barrier.arrived == 0) {
         barrier.expected = expected;
@@ -76,16 +75,12 @@ static bool arrive(Block &block, int id, int expected, const std::vector<Thread 
     return barrier.arrived == barrier.expected;
 }
 
-// What those who wait knew is part of the sum. Those who only arrived learn nothing.
 static void open(Barrier &barrier) {
-    Knowledge known = barrier.knowledge.result();
-    for (Thread *thread : barrier.waiting) {
-        thread->clock.known = known;
+    learn(barrier.waiting, barrier.knowledge);
+    for (Thread *thread : barrier.waiting)
         if (thread != current) make_ready(*thread);
-    }
     barrier.waiting.clear();
     barrier.arrived = 0;
-    barrier.knowledge = KnowledgeSum();
 }
 
 void barrier_sync(int id, int n_threads, Where where) {
@@ -94,7 +89,7 @@ void barrier_sync(int id, int n_threads, Where where) {
     Gathering warp;
     if (!gather(~0u, kSyncNames[id], &expected, where, warp)) return;
     check_same_count(warp, expected, kSyncNames[id]);
-    std::vector<Thread *> lanes = threads_of(warp);
+    LaneList lanes = threads_of(warp);
     Barrier &barrier = block.barriers[(size_t)id];
     bool complete = arrive(block, id, expected, lanes, where);
     barrier.waiting.insert(barrier.waiting.end(), lanes.begin(), lanes.end());

@@ -76,17 +76,6 @@ uint32_t known_epoch(const Knowledge &known, uint32_t block, uint32_t agent) {
 
 // ---- synchronising ---------------------------------------------------------------------
 
-void synchronize(const std::vector<Thread *> &threads) {
-    if (!race_enabled()) return;
-    KnowledgeSum sum;
-    for (const Thread *thread : threads) sum.add_thread(*thread);
-    Knowledge result = sum.result();
-    for (Thread *thread : threads) {
-        thread->clock.known = result;
-        thread->clock.now++;
-    }
-}
-
 void release(Thread &thread, KnowledgeSum &into) {
     if (!race_enabled()) return;
     into.add_thread(thread);
@@ -99,6 +88,13 @@ void acquire(Thread &thread, const Knowledge &from) {
     sum.add(thread.clock.known);
     sum.add(from);
     thread.clock.known = sum.result();
+}
+
+void learn(const std::vector<Thread *> &threads, KnowledgeSum &sum) {
+    if (!race_enabled()) return;
+    Knowledge known = sum.result();
+    for (Thread *thread : threads) thread->clock.known = known;
+    sum = KnowledgeSum();
 }
 
 } // namespace simt

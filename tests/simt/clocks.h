@@ -59,11 +59,12 @@ uint32_t known_epoch(const Knowledge &known, uint32_t block, uint32_t agent);
 
 // ---- what synchronising operations call; nothing outside the race build -------------------
 
-// The threads meet: each knows from now on all that any of them did.
-void synchronize(const std::vector<Thread *> &threads);
 // One side publishes, and starts a new epoch; the other learns.
 void release(Thread &thread, KnowledgeSum &into);
 void acquire(Thread &thread, const Knowledge &from);
+
+// The threads, which all published into the sum, learn what it holds. It becomes empty.
+void learn(const std::vector<Thread *> &threads, KnowledgeSum &sum);
 
 } // namespace simt
 

@@ -2,6 +2,7 @@
 
 #include "simt/clocks.h"
 #include "simt/gather.h"
+#include "simt/race.h"
 #include "simt/report.h"
 #include "simt/text.h"
 
@@ -15,10 +16,16 @@ void collective(uint32_t mask, const char *operation, CollectiveFunction compute
     resume(complete);
 }
 
+static void synchronize(const LaneList &lanes) {
+    KnowledgeSum sum;
+    for (Thread *thread : lanes) release(*thread, sum);
+    learn(std::vector<Thread *>(lanes.begin(), lanes.end()), sum);
+}
+
 void sync_warp(uint32_t mask, Where where) {
     Gathering complete;
     if (!gather(mask, "__syncwarp", nullptr, where, complete)) return;
-    synchronize(threads_of(complete));
+    if (race_enabled()) synchronize(threads_of(complete));
     resume(complete);
 }
 

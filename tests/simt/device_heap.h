@@ -19,8 +19,13 @@ struct Allocation {
     std::unique_ptr<ShadowMemory> shadow; // race build
 };
 
-// Whether the address lies in the range that device memory is taken from.
-bool in_device_heap(const void *p);
+// Device memory is taken from this range.
+constexpr size_t kHeapSize = (size_t)16 << 30;
+extern uint8_t *heap_begin; // null before the first allocation
+
+inline bool in_device_heap(const void *p) {
+    return heap_begin && (size_t)((const uint8_t *)p - heap_begin) < kHeapSize;
+}
 
 // The allocation that contains the byte, or null.
 Allocation *find_allocation(const void *p);

@@ -19,7 +19,7 @@
 
 namespace simt {
 
-static constexpr size_t kPage = 4096, kHeapSize = (size_t)16 << 30, kAlignment = 256;
+static constexpr size_t kPage = 4096, kAlignment = 256;
 static constexpr uint8_t kMargin = 0xa5; // fills the pages beside an allocation
 
 struct Heap {
@@ -28,12 +28,14 @@ struct Heap {
     int n_made = 0;
 };
 
+uint8_t *heap_begin;
+
 static Heap new_heap() {
     Heap heap;
     void *p =
         mmap(nullptr, kHeapSize, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) throw std::bad_alloc();
-    heap.begin = heap.next = (uint8_t *)p;
+    heap_begin = heap.next = (uint8_t *)p;
     return heap;
 }
 
@@ -59,7 +61,8 @@ void *device_allocate(size_t bytes) {
     Heap &h = heap();
     if (bytes == 0 || bytes > kHeapSize / 2) throw std::bad_alloc();
     Allocation a = place(h.next + kPage, bytes);
-    if (a.pages_size + 2 * kPage > (size_t)(h.begin + kHeapSize - h.next)) throw std::bad_alloc();
+    if (a.pages_size + 2 * kPage > (size_t)(heap_begin + kHeapSize - h.next))
+        throw std::bad_alloc();
     if (mprotect(a.pages, a.pages_size, PROT_READ | PROT_WRITE)) throw std::bad_alloc();
     h.next = a.pages + a.pages_size;
     a.number = ++h.n_made;
@@ -84,10 +87,6 @@ void device_free(void *p) {
 }
 
 // ---- looking up -----------------------------------------------------------------------
-
-bool in_device_heap(const void *p) {
-    return (size_t)((const uint8_t *)p - heap().begin) < kHeapSize;
-}
 
 Allocation *find_allocation(const void *p) {
     auto at = heap().allocations.upper_bound((uintptr_t)p);

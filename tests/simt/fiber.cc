@@ -108,13 +108,22 @@ void fiber_prepare(Fiber &fiber, void (*entry)()) {
 #endif
 }
 
-void fiber_adopt_caller(Fiber &fiber) {
+// Reading the bounds is slow, and they do not change.
+static Fiber stack_of_caller() {
     pthread_attr_t attributes;
     void *stack;
+    Fiber fiber;
     if (pthread_getattr_np(pthread_self(), &attributes)) throw std::bad_alloc();
     pthread_attr_getstack(&attributes, &stack, &fiber.stack_size);
     pthread_attr_destroy(&attributes);
     fiber.stack = (uint8_t *)stack;
+    return fiber;
+}
+
+void fiber_adopt_caller(Fiber &fiber) {
+    static const Fiber caller = stack_of_caller();
+    fiber.stack = caller.stack;
+    fiber.stack_size = caller.stack_size;
 }
 
 void fiber_switch(Fiber &from, Fiber &to) {

@@ -29,7 +29,7 @@ void fiber_allocate(Fiber &fiber);
 // The next switch to the fiber calls entry(), which must never return.
 void fiber_prepare(Fiber &fiber, void (*entry)());
 
-// Makes the caller's own stack a fiber that others can switch back to.
+// Makes the caller's own stack a fiber that others can switch back to: always the same one.
 void fiber_adopt_caller(Fiber &fiber);
 
 // Leaves `from`, the running fiber, and goes on in `to`. Returns when another switches back.

@@ -8,19 +8,20 @@
 
 namespace simt {
 
-static bool same_file(const char *a, const char *b) { return a == b || !strcmp(a, b); }
+static bool same_text(const char *a, const char *b) { return a == b || !strcmp(a, b); }
 
 static bool same_operation(const Gathering &g, uint32_t mask, const char *operation, Where where) {
-    return g.mask == mask && !strcmp(g.operation, operation) && g.where.line == where.line &&
-           same_file(g.where.file, where.file);
+    return g.mask == mask && g.where.line == where.line && same_text(g.operation, operation) &&
+           same_text(g.where.file, where.file);
 }
 
 static void check_mask(const Thread &thread, uint32_t mask, const char *operation, Where where) {
     if (!(mask >> thread.lane & 1))
         fail_at(where, operation, format("the calling lane is not in its mask 0x%08x", mask));
-    for (int l = 0; l < kWarpSize; l++)
-        if (mask >> l & 1 && lane_of(*thread.block, thread.warp, l).done)
-            fail_at(where, operation, format("lane %d of its mask has exited", l));
+    uint32_t exited = mask & warp_of(thread).exited;
+    if (exited)
+        fail_at(where, operation,
+                format("lanes 0x%08x of its mask 0x%08x have exited", exited, mask));
 }
 
 // The gathering that the lane joins; reports one that it should have joined but did not.
@@ -72,8 +73,8 @@ void resume(const Gathering &complete) {
     perhaps_yield(complete.where);
 }
 
-std::vector<Thread *> threads_of(const Gathering &complete) {
-    std::vector<Thread *> threads;
+LaneList threads_of(const Gathering &complete) {
+    LaneList threads;
     for (int l = 0; l < kWarpSize; l++)
         if (complete.mask >> l & 1) threads.push_back(&lane_of(*self().block, self().warp, l));
     return threads;

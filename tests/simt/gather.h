@@ -12,7 +12,19 @@ bool gather(uint32_t mask, const char *operation, void *arguments, Where where,
             Gathering &complete);
 void resume(const Gathering &complete);
 
-std::vector<Thread *> threads_of(const Gathering &complete);
+// The lanes of a mask.
+class LaneList {
+  public:
+    void push_back(Thread *thread) { threads_[n_++] = thread; }
+    Thread *const *begin() const { return threads_; }
+    Thread *const *end() const { return threads_ + n_; }
+    size_t size() const { return n_; }
+
+  private:
+    Thread *threads_[kWarpSize];
+    size_t n_ = 0;
+};
+LaneList threads_of(const Gathering &complete);
 
 } // namespace simt
 

@@ -82,6 +82,8 @@ static uint32_t lanes_of_warp(int n_threads, int warp) {
     return n == kWarpSize ? ~0u : (1u << n) - 1;
 }
 
+static uint32_t last_stamp; // one for each block of the process
+
 static void start_block(uint64_t serial) {
     dim3 grid = machine->grid, shape = machine->block;
     Block *block = new Block();
@@ -90,10 +92,11 @@ static void start_block(uint64_t serial) {
                     (unsigned)(serial / ((uint64_t)grid.x * grid.y))};
     block->n_threads = block->n_live = (int)(shape.x * shape.y * shape.z);
     block->n_agents = (uint32_t)block->n_threads;
+    block->stamp = ++last_stamp;
     open_window(*block, free_arena());
     machine->resident.push_back(block);
     for (int w = 0; w * kWarpSize < block->n_threads; w++)
-        block->warps.push_back(Warp{lanes_of_warp(block->n_threads, w), {}});
+        block->warps.push_back(Warp{lanes_of_warp(block->n_threads, w), 0, {}});
     for (int i = 0; i < block->n_threads; i++) block->threads.push_back(start_thread(*block, i));
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -65,7 +66,7 @@ struct Gathering {
 };
 
 struct Warp {
-    uint32_t lanes; // that exist
+    uint32_t lanes, exited; // that exist; of these, that have exited
     std::vector<Gathering> gatherings;
 };
 
@@ -93,8 +94,15 @@ struct Block {
     int arena;
     uint32_t dynamic_base, dynamic_size, static_bottom, static_size;
     std::vector<StaticShared> statics;
-    uint32_t n_agents;    // threads, and asynchronous engines after them
-    ShadowMemory *shadow; // of its arena; race build
+    uint32_t n_agents; // threads, and after them asynchronous engines
+    uint32_t stamp;    // of its cells in shadow memory
+};
+
+// Races found, a line for each pair of places.
+struct RaceReports {
+    uint64_t n_races = 0;
+    std::set<std::string> seen;
+    std::vector<std::string> lines;
 };
 
 struct Machine {
@@ -115,6 +123,7 @@ struct Machine {
     std::vector<Block *> resident;
     AsyncQueue async;
     std::unordered_map<const void *, Knowledge> published; // by words that threads meet at
+    RaceReports races;
     std::string error;
 };
 
@@ -122,7 +131,7 @@ struct Machine {
 extern Machine *machine;
 inline Thread &self() { return *static_cast<Thread *>(current); }
 
-inline Warp &warp_of(Thread &thread) { return thread.block->warps[(size_t)thread.warp]; }
+inline Warp &warp_of(const Thread &thread) { return thread.block->warps[(size_t)thread.warp]; }
 inline Thread &lane_of(Block &block, int warp, int lane) {
     return *block.threads[(size_t)(warp * kWarpSize + lane)];
 }

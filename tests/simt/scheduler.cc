@@ -115,6 +115,7 @@ void perhaps_yield(Where where) {
 void end_thread() {
     Thread &thread = self();
     thread.done = true;
+    warp_of(thread).exited |= 1u << thread.lane;
     if (--thread.block->n_live == 0) leave_to_host();
     Thread *next = next_ready();
     if (!next) fail_deadlocked();

@@ -10,8 +10,11 @@ namespace simt {
 constexpr size_t kArenaSize = 256 * 1024;
 constexpr int kArenas = 16; // one for each resident block
 
-// The arena's memory, all arenas side by side.
+// All arenas, side by side.
 uint8_t *arenas();
+inline bool in_arenas(const void *p) {
+    return (size_t)((const uint8_t *)p - arenas()) < kArenaSize * kArenas;
+}
 
 // Gives the block its window: dynamic memory of the launch's size, no static variables yet.
 void open_window(Block &block, int arena);
