@@ -6,6 +6,7 @@
 #include "simt/barrier.h"
 #include "simt/config.h"
 #include "simt/device_heap.h"
+#include "simt/hopper_exit.h"
 #include "simt/race.h"
 #include "simt/report.h"
 #include "simt/scheduler.h"
@@ -43,6 +44,7 @@ static void check_copies_done(const Thread &thread) {
 static void run_body() {
     machine->body(machine->body_arguments);
     check_copies_done(self());
+    check_hopper_done(self());
     end_thread();
 }
 
@@ -151,11 +153,13 @@ static void run_blocks() {
     Machine &m = *machine;
     for (;;) {
         start_blocks();
-        if (m.resident.empty()) return;
+        if (m.resident.empty()) break;
         if (!run_threads()) m.error = "deadlock: no thread can run" + waiting_threads();
         if (!m.error.empty()) return;
         remove_finished_blocks();
     }
+    while (m.async.complete_when_idle()) {
+    } // bulk stores may land after their block
 }
 
 // Everything that ends with the launch, whatever ends it.

@@ -84,6 +84,10 @@ QN_DEVICE void wgmma_commit(QN_HERE_ONLY);
  * are not to be touched. */
 template <int N> QN_DEVICE void wgmma_wait(QN_HERE_ONLY);
 
+/* The compiler moves no access to d across it. It knows nothing of products in flight, and takes
+ * d for final as soon as wgmma has been issued: pin d after each wait whose results are used. */
+template <int N> QN_DEVICE void wgmma_pin(float (&d)[N]);
+
 /* d (64×N fp32) = a (64×16 bf16) · b (16×N bf16), plus the old d if `accumulate`. N is a multiple
  * of 8 up to 256. Warp w of the warpgroup has rows 16w to 16w+15; with g = lane/4 and t = lane%4,
  * d[4i..4i+1] is (g, 8i+2t..), d[4i+2..4i+3] is (g+8, 8i+2t..). Operands are K-major (rows of k
@@ -98,8 +102,8 @@ QN_DEVICE void wgmma(float (&d)[N / 2], const uint32_t (&a)[4], uint64_t b,
 /* ---- warps of a kernel that specialises them ---------------------------------------- */
 
 /* Registers a thread of the calling warpgroup may use from here on: a multiple of 8. */
-template <int N> QN_DEVICE void registers_raise();
-template <int N> QN_DEVICE void registers_lower();
+template <int N> QN_DEVICE void registers_raise(QN_HERE_ONLY);
+template <int N> QN_DEVICE void registers_lower(QN_HERE_ONLY);
 /* True in one lane of the warp. */
 QN_DEVICE bool elect_one(QN_HERE_ONLY);
 

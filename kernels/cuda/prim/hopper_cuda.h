@@ -138,6 +138,11 @@ template <int N> QN_DEVICE void wgmma_wait() {
     asm volatile("wgmma.wait_group.sync.aligned %0;" : : "n"(N) : "memory");
 }
 
+template <int N> QN_DEVICE void wgmma_pin(float (&d)[N]) {
+#pragma unroll
+    for (int i = 0; i < N; i++) asm volatile("" : "+f"(d[i]) : : "memory");
+}
+
 /* Lists of 4n registers: their names in the instruction, and as operands. */
 // clang-format off
 #define QN_NAMES_1 "%0, %1, %2, %3"
