@@ -8,12 +8,16 @@ namespace {
 
 constexpr uint32_t kBytes = 16384; // of the largest box
 
+struct Corner {
+    int32_t at[5];
+};
+
 __device__ uint32_t aligned_tile() { return (shared_address(dynamic_shared()) + 1023u) & ~1023u; }
 
 // The box's bytes as they lie in shared memory.
 template <int RANK>
-__global__ void load_box(const __grid_constant__ qn_tensor_map map, std::array<int32_t, 5> at,
-                         uint32_t bytes, uint8_t *out) {
+__global__ void load_box(const __grid_constant__ qn_tensor_map map, Corner corner, uint32_t bytes,
+                         uint8_t *out) {
     QN_SHARED(uint64_t, barrier, );
     uint32_t tile = aligned_tile(), full = shared_address(&barrier);
     const uint8_t *memory = dynamic_shared() + (tile - shared_address(dynamic_shared()));
@@ -21,10 +25,10 @@ __global__ void load_box(const __grid_constant__ qn_tensor_map map, std::array<i
         mbarrier_init(full, 1);
         mbarrier_init_fence();
         tma_prefetch_map(&map);
-        int32_t corner[RANK];
-        for (int i = 0; i < RANK; i++) corner[i] = at[(size_t)i];
+        int32_t at[RANK];
+        for (int i = 0; i < RANK; i++) at[i] = corner.at[i];
         mbarrier_arrive_expect(full, bytes);
-        tma_load<RANK>(tile, &map, full, corner);
+        tma_load<RANK>(tile, &map, full, at);
     }
     __syncthreads();
     mbarrier_wait(full, 0);
@@ -33,20 +37,20 @@ __global__ void load_box(const __grid_constant__ qn_tensor_map map, std::array<i
 
 // The reverse: bytes as they lie in shared memory, stored to the box or added to it.
 template <int RANK>
-__global__ void store_box(const __grid_constant__ qn_tensor_map map, std::array<int32_t, 5> at,
-                          uint32_t bytes, const uint8_t *in, int add) {
+__global__ void store_box(const __grid_constant__ qn_tensor_map map, Corner corner, uint32_t bytes,
+                          const uint8_t *in, int add) {
     uint32_t tile = aligned_tile();
     uint8_t *memory = dynamic_shared() + (tile - shared_address(dynamic_shared()));
     for (uint32_t i = threadIdx.x; i < bytes; i += blockDim.x) memory[i] = in[i];
     fence_proxy_async();
     __syncthreads();
     if (threadIdx.x) return;
-    int32_t corner[RANK];
-    for (int i = 0; i < RANK; i++) corner[i] = at[(size_t)i];
+    int32_t at[RANK];
+    for (int i = 0; i < RANK; i++) at[i] = corner.at[i];
     if (add)
-        tma_reduce_add<RANK>(&map, tile, corner);
+        tma_reduce_add<RANK>(&map, tile, at);
     else
-        tma_store<RANK>(&map, tile, corner);
+        tma_store<RANK>(&map, tile, at);
     bulk_commit();
     bulk_wait_read<0>();
 }
@@ -115,10 +119,10 @@ prim::Tensor tensor_of(const Case &c, void *base) {
     return t;
 }
 
-std::array<int32_t, 5> corner_of(const Case &c) {
-    std::array<int32_t, 5> at = {};
-    for (size_t d = 0; d < rank_of(c); d++) at[d] = c.at[d];
-    return at;
+Corner corner_of(const Case &c) {
+    Corner corner = {};
+    for (size_t d = 0; d < rank_of(c); d++) corner.at[d] = c.at[d];
+    return corner;
 }
 
 // Small integers, which both types hold and add exactly, as bits.

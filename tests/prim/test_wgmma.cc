@@ -11,9 +11,15 @@ namespace {
 constexpr int kM = 64, kK = 16;
 constexpr uint32_t kOperandBytes = 64 * 1024;
 
-struct Descriptors {
-    uint64_t a, b; // with a start relative to the operand's memory
+// Of a descriptor; the start is relative to the operand's memory.
+struct Fields {
+    uint32_t start, leading, stride;
+    wgmma_swizzle swizzle;
 };
+
+__device__ uint64_t descriptor_at(uint32_t memory, const Fields &f) {
+    return wgmma_descriptor(memory + f.start, f.leading, f.stride, f.swizzle);
+}
 
 __device__ uint32_t copy_operand(const uint8_t *image, uint32_t bytes, uint32_t to) {
     uint8_t *memory = dynamic_shared() + (to - shared_address(dynamic_shared()));
@@ -25,7 +31,7 @@ __device__ uint32_t copy_operand(const uint8_t *image, uint32_t bytes, uint32_t 
 // d = a·b + d where `accumulate`; a_rows: a as 64 rows of 16, for a in registers.
 template <int N, int TRANS_A, int TRANS_B, bool A_IN_REGISTERS>
 __global__ void multiply(const uint8_t *a_image, uint32_t a_bytes, const uint8_t *b_image,
-                         uint32_t b_bytes, const uint16_t *a_rows, Descriptors descriptors,
+                         uint32_t b_bytes, const uint16_t *a_rows, Fields a_fields, Fields b_fields,
                          float *d_matrix, int accumulate) {
     uint32_t a_at = (shared_address(dynamic_shared()) + 1023u) & ~1023u;
     uint32_t b_at = copy_operand(a_image, a_bytes, a_at);
@@ -36,7 +42,7 @@ __global__ void multiply(const uint8_t *a_image, uint32_t a_bytes, const uint8_t
     float *row = d_matrix + (16 * warp + g) * N + 2 * t;
     float d[N / 2];
     for (int i = 0; i < N / 2; i++) d[i] = row[i / 2 % 2 * 8 * N + i / 4 * 8 + i % 2];
-    uint64_t a = descriptors.a + (a_at >> 4), b = descriptors.b + (b_at >> 4);
+    uint64_t a = descriptor_at(a_at, a_fields), b = descriptor_at(b_at, b_fields);
     uint32_t fragment[4];
     for (int i = 0; i < 4; i++)
         fragment[i] =
@@ -66,8 +72,8 @@ struct Operand {
     bool mn_major;
 };
 
-constexpr wgmma_swizzle kModes[] = {WGMMA_PLAIN, WGMMA_32B, WGMMA_64B, WGMMA_128B};
 constexpr int kSpans[] = {0, 32, 64, 128};
+constexpr wgmma_swizzle kModes[] = {WGMMA_PLAIN, WGMMA_32B, WGMMA_64B, WGMMA_128B};
 
 struct Layout {
     uint32_t width;                         // elements across a line
@@ -110,15 +116,15 @@ std::vector<uint8_t> image_of(const Operand &o) {
 // K-major: the stride leads to the next 8 rows, and without swizzle the leading offset to the
 // next 8 of k. MN-major: without swizzle the stride leads to the next 8 of mn and the leading
 // offset to the next 8 of k; with a swizzle it is the other way round, and by its span.
-uint64_t descriptor_of(const Operand &o) {
+Fields fields_of(const Operand &o) {
     Layout l = layout_of(o);
     uint32_t leading = l.next_across, stride = l.next_along;
     if (o.mn_major && !o.span) std::swap(leading, stride);
     if (!o.mn_major && o.span) leading = 16; // not used
-    int mode = o.span == 128 ? 3 : o.span == 64 ? 2 : o.span == 32 ? 1 : 0;
+    int mode = o.span == 128 ? 3 : o.span / 32;
     uint32_t start = o.mn_major || !o.span ? offset_of(o, 0, o.first_k)
                                            : (uint32_t)o.first_k * 2; // within an atom
-    return wgmma_descriptor(start, leading, stride, kModes[mode]);
+    return {start, leading, stride, kModes[mode]};
 }
 
 uint16_t bf16_of(int x) { return (uint16_t)(prim::bits_of_float((float)x) >> 16); }
@@ -166,8 +172,8 @@ void check(int a_span, int b_span, bool accumulate) {
     uint32_t shared = (uint32_t)(a_image.size() + b_image.size()) + 1024;
     ASSERT_TRUE(prim::allow_shared((const void *)kernel, shared));
     QN_LAUNCH(kernel, 1, 128, shared, 0, device_a.get(), (uint32_t)a_image.size(), device_b.get(),
-              (uint32_t)b_image.size(), device_rows.get(),
-              Descriptors{descriptor_of(a), descriptor_of(b)}, device_d.get(), (int)accumulate);
+              (uint32_t)b_image.size(), device_rows.get(), fields_of(a), fields_of(b),
+              device_d.get(), (int)accumulate);
     ASSERT_TRUE(prim::finished());
     std::vector<float> got = device_d.values();
     for (int i = 0; i < kM; i++)

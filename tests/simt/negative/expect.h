@@ -34,14 +34,14 @@ template <typename T> class Device {
 };
 
 struct Outcome {
-    int reported = 0, wrong = 0; // of kSchedules
+    int reported = 0, wrong = 0; // schedules
     std::string report;          // of the first that was reported
 };
 
-template <typename Test> Outcome try_schedules(Test test) {
+template <typename Test> Outcome try_schedules(Test test, int n = kSchedules) {
     simt::ScopedConfig saved;
     Outcome outcome;
-    for (int i = 0; i < kSchedules; i++) {
+    for (int i = 0; i < n; i++) {
         simt::config() = simt::schedule(i);
         try {
             outcome.wrong += !test();
@@ -51,7 +51,7 @@ template <typename Test> Outcome try_schedules(Test test) {
     }
     const char *build = simt::kRaceBuild ? "race" : simt::kAsanBuild ? "asan" : "optimised";
     printf("  %s build: %d of %d schedules report it, %d give wrong results\n", build,
-           outcome.reported, kSchedules, outcome.wrong);
+           outcome.reported, n, outcome.wrong);
     return outcome;
 }
 
