@@ -81,6 +81,14 @@ template <typename Test> void expect_race_and_harm(const std::string &words, Tes
     EXPECT_NE(outcome.report.find("race: " + words), std::string::npos) << outcome.report;
 }
 
+// Every schedule of the race build reports it, as a race or by what follows from it; other
+// builds notice it under some schedule.
+template <typename Test> void expect_caught(Test test) {
+    Outcome outcome = try_schedules(test);
+    EXPECT_GT(outcome.reported + outcome.wrong, 0);
+    EXPECT_GE(outcome.reported, simt::kRaceBuild ? kSchedules : 0);
+}
+
 template <typename Test> void expect_silent(Test test) {
     Outcome outcome = try_schedules(test);
     EXPECT_EQ(outcome.reported, 0) << outcome.report;

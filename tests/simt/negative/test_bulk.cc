@@ -135,20 +135,21 @@ TEST(Bulk, GlobalMemoryWrittenByThreads) {
 // A buffer that threads still read.
 template <bool wait> __global__ void refill(const float *in, float *out) {
     QN_SHARED(float4, tile, [16]);
-    QN_SHARED(uint64_t, barrier, );
-    uint32_t full = shared_address(&barrier);
+    QN_SHARED(uint64_t, barriers, [2]);
     int t = (int)threadIdx.x;
     if (t == 0) {
-        mbarrier_init(full, 1);
+        mbarrier_init(shared_address(&barriers[0]), 1);
+        mbarrier_init(shared_address(&barriers[1]), 1);
         mbarrier_init_fence();
     }
     __syncthreads();
     for (uint32_t step = 0; step < 2; step++) {
+        uint32_t full = shared_address(&barriers[step]);
         if (t == 0) {
             mbarrier_arrive_expect(full, 256);
             bulk_load(shared_address(tile), in + 64 * step, 256, full);
         }
-        mbarrier_wait(full, step);
+        mbarrier_wait(full, 0);
         out[64 * (int)step + t] = ((float *)tile)[63 - t];
         if (wait) __syncthreads();
     }

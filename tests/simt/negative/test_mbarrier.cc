@@ -112,11 +112,9 @@ template <Phases bug> bool run_hand_over() {
     return true;
 }
 
-TEST(Mbarrier, WaitMissing) { expect_race("", run_hand_over<Phases::kNoWait>); }
-TEST(Mbarrier, WaitForTheSameParityAgain) { expect_race("", run_hand_over<Phases::kSameParity>); }
-TEST(Mbarrier, SlotFilledBeforeItIsEmpty) {
-    expect_race("", run_hand_over<Phases::kNoWaitForEmpty>);
-}
+TEST(Mbarrier, WaitMissing) { expect_caught(run_hand_over<Phases::kNoWait>); }
+TEST(Mbarrier, WaitForTheSameParityAgain) { expect_caught(run_hand_over<Phases::kSameParity>); }
+TEST(Mbarrier, SlotFilledBeforeItIsEmpty) { expect_caught(run_hand_over<Phases::kNoWaitForEmpty>); }
 TEST(Mbarrier, WaitsInTurn) { expect_silent(run_hand_over<Phases::kRight>); }
 
 // A thread that waits for phase 1 when phase 2 has completed too.
