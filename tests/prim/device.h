@@ -32,6 +32,11 @@ inline bool finished() {
     if (error != cudaSuccess) fprintf(stderr, "%s\n", cudaGetErrorString(error));
     return error == cudaSuccess;
 }
+// Lets the kernel have more than 48 KB of shared memory.
+inline bool allow_shared(const void *kernel, uint32_t bytes) {
+    return cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)bytes) ==
+           cudaSuccess;
+}
 // On a GPU the schedule is what it is.
 template <typename Test> void for_each_schedule(Test test) { test(); }
 #else
@@ -42,6 +47,7 @@ inline bool copy(void *to, const void *from, size_t bytes) {
     return true;
 }
 inline bool finished() { return true; } // else the launch has thrown
+inline bool allow_shared(const void *, uint32_t) { return true; }
 template <typename Test> void for_each_schedule(Test test) { simt::for_each_schedule(8, test); }
 #endif
 

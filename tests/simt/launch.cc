@@ -7,6 +7,7 @@
 #include "simt/config.h"
 #include "simt/device_heap.h"
 #include "simt/fault.h"
+#include "simt/hopper_exit.h"
 #include "simt/race.h"
 #include "simt/report.h"
 #include "simt/scheduler.h"
@@ -44,6 +45,7 @@ static void check_copies_done(const Thread &thread) {
 static void run_kernel() {
     machine->body(machine->body_arguments);
     check_copies_done(self());
+    check_hopper_done(self());
 }
 
 static void enter_thread() { run_thread(run_kernel); }
@@ -152,11 +154,13 @@ static void run_blocks() {
     Machine &m = *machine;
     for (;;) {
         start_blocks();
-        if (m.resident.empty()) return;
+        if (m.resident.empty()) break;
         if (!run_threads()) m.error = "deadlock: no thread can run" + waiting_threads();
         if (!m.error.empty()) return;
         remove_finished_blocks();
     }
+    while (m.async.complete_when_idle()) {
+    } // bulk stores may land after their block
 }
 
 // Everything that ends with the launch, whatever ends it.

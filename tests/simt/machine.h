@@ -25,6 +25,7 @@ namespace simt {
 constexpr int kWarpSize = 32, kBarriers = 16;
 
 struct Block;
+struct HopperBlock;
 struct Thread;
 
 // What a suspended thread waits for. `detail` adds to a deadlock report.
@@ -94,8 +95,9 @@ struct Block {
     int arena;
     uint32_t dynamic_base, dynamic_size, static_bottom, static_size;
     std::vector<StaticShared> statics;
-    uint32_t n_agents; // threads, and after them asynchronous engines
-    uint32_t stamp;    // of its cells in shadow memory
+    uint32_t n_agents;                   // threads, and after them asynchronous engines
+    uint32_t stamp;                      // of its cells in shadow memory
+    std::shared_ptr<HopperBlock> hopper; // null until it uses compute capability 9.0
 };
 
 // Races found, a line for each pair of places.

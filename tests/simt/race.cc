@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "simt/async_proxy.h"
 #include "simt/device_heap.h"
 #include "simt/race_report.h"
 #include "simt/report.h"
@@ -20,10 +21,12 @@ struct Actor {
     Thread &thread;
     uint32_t agent, epoch;
     bool copy;
+    const Knowledge *async = nullptr; // what an engine behind the async proxy knows
 };
 
 static bool knows(const Actor &actor, uint32_t block, uint32_t agent, uint32_t epoch) {
     const Thread &thread = actor.thread;
+    if (actor.async) return known_epoch(*actor.async, block, agent) >= epoch;
     if (block == thread.block->serial) {
         if (agent == (uint32_t)thread.linear) return true;
         if (agent == thread.clock.copier && epoch <= thread.clock.copies_known) return true;
@@ -37,6 +40,16 @@ static bool knows(const Actor &actor, const Touch &touch) {
                    touch.epoch))
             return false;
     return true;
+}
+
+// Whether a write that the actor knows of, to shared or else to device memory, has also
+// reached it: fence_proxy_async, which is for shared memory, hands threads' writes to the async
+// proxy. (A read needs no more than to come first: its value is in a register.)
+static bool reached(const Actor &actor, uint32_t block, uint32_t agent, uint32_t epoch, bool copy,
+                    const void *address) {
+    if (!actor.async) return true;
+    if (!copy && !in_arenas(address)) return false;
+    return known_epoch(*actor.async, block | kAsyncBook, agent) >= epoch;
 }
 
 // ---- cells ---------------------------------------------------------------------------------
@@ -83,9 +96,11 @@ static void check_against_write(const Cell &cell, const Actor &actor, uint8_t by
                                 const void *address, Site site) {
     const Write &write = cell.write;
     if (!(write.bytes & bytes)) return;
-    if (knows(actor, write.block, write.agent, write.epoch)) return;
+    bool ordered = knows(actor, write.block, write.agent, write.epoch);
+    if (ordered && reached(actor, write.block, write.agent, write.epoch, write.copy, address))
+        return;
     report_race({actor.thread, access, actor.copy, site, address},
-                {write.block, write.agent, "write", write.copy, write.site});
+                {write.block, write.agent, "write", write.copy, write.site, ordered});
 }
 
 static void check_against_touches(const Cell &cell, const Actor &actor, uint8_t bytes,
@@ -95,7 +110,7 @@ static void check_against_touches(const Cell &cell, const Actor &actor, uint8_t 
         if (!conflict || !(touch.bytes & bytes) || knows(actor, touch)) continue;
         report_race({actor.thread, access, actor.copy, site, address},
                     {touch.block, touch.first_agent + (uint32_t)__builtin_ctz(touch.lanes),
-                     touch.atomic ? "atomic" : "read", touch.copy, touch.site});
+                     touch.atomic ? "atomic" : "read", touch.copy, touch.site, false});
     }
 }
 
@@ -154,6 +169,12 @@ void check_copy(Thread &thread, Agent agent, const void *address, size_t n, Acce
                 Site site) {
     if (!race_enabled()) return;
     check({thread, agent.number, agent.epoch, true}, address, n, access, site);
+}
+
+void check_async(Thread &thread, Agent agent, const Knowledge &known, const void *address, size_t n,
+                 Access access, Site site) {
+    if (!race_enabled()) return;
+    check({thread, agent.number, agent.epoch, true, &known}, address, n, access, site);
 }
 
 // ---- the kernel's own code -----------------------------------------------------------------

@@ -27,6 +27,10 @@ struct Agent {
 void check_copy(Thread &thread, Agent agent, const void *address, size_t n, Access access,
                 Site site);
 
+// The same through the async proxy (async_proxy.h), by an engine that knows `known`.
+void check_async(Thread &thread, Agent agent, const Knowledge &known, const void *address, size_t n,
+                 Access access, Site site);
+
 // A number for one more engine of the block.
 uint32_t new_agent(Block &block);
 

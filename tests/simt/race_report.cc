@@ -39,13 +39,14 @@ void report_race(const LaterAccess &later, const EarlierAccess &earlier) {
     reports.n_races++;
     if (!reports.seen.insert(pair).second) return;
     if ((int)reports.lines.size() >= machine->config.max_reports) return;
-    reports.lines.push_back(format("race: %s%s at %s in %s of %s", name_of(later.access),
-                                   later.copy ? " by an asynchronous copy" : "",
-                                   to_string(later.site).c_str(), to_string(later.thread).c_str(),
-                                   place_of(*later.thread.block, later.address).c_str()) +
-                            format("\n      nothing orders it after the %s at %s by %s",
-                                   earlier.access, to_string(earlier.site).c_str(),
-                                   who(earlier).c_str()));
+    reports.lines.push_back(
+        format("race: %s%s at %s in %s of %s", name_of(later.access),
+               later.copy ? " by an asynchronous copy" : "", to_string(later.site).c_str(),
+               to_string(later.thread).c_str(),
+               place_of(*later.thread.block, later.address).c_str()) +
+        format("\n      %s the %s at %s by %s",
+               earlier.unfenced ? "no fence_proxy_async hands it" : "nothing orders it after",
+               earlier.access, to_string(earlier.site).c_str(), who(earlier).c_str()));
 }
 
 std::string race_reports() {

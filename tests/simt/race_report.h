@@ -21,6 +21,7 @@ struct EarlierAccess {
     const char *access;
     bool copy;
     Site site;
+    bool unfenced; // it came first, but did not reach the async proxy
 };
 
 void report_race(const LaterAccess &later, const EarlierAccess &earlier);
