@@ -5,6 +5,9 @@
 #define QN_SHARED(T, name, dims) __shared__ T name dims
 #define QN_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
     kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__)
+#define QN_ALLOW_SHARED(kernel, bytes)                                                             \
+    (int)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes))
+#define QN_LAUNCH_ERROR() (int)cudaGetLastError()
 
 /* ---- numbers -------------------------------------------------------------- */
 
