@@ -19,6 +19,8 @@ int qn_attn_fused_sm80_forward(const qn_attn_params *, struct CUstream_st *strea
  * statistics is B·Hq·tiles·sizeof(qn_attn_tile_stats). A grid holds fewer than 2^31 tiles:
  * B·Hq·tiles is the caller's to check. */
 int64_t qn_attn_forward_tiles(int64_t head_dim, int64_t n_queries);
+/* Adds stats_parts, in a fixed order, to stats_sums and stats_counts. The forward calls it. */
+int qn_attn_add_tile_stats(const qn_attn_params *, int64_t n_tiles, struct CUstream_st *stream);
 
 /* Copies (B,T,H,D) from one view to another, element by element, so that any strides and any
  * alignment will do: what brings a view that the other kernels cannot read into a dense

@@ -1,0 +1,404 @@
+/* fused_sm80_forward.cu: the fused forward pass for compute capability 8.0 and later: online
+ * softmax over tiles of keys, products by mma.sync (Dao, FlashAttention-2, 2307.08691,
+ * algorithm 1). */
+#include "launch.h"
+#include "row_stats.h"
+#include "tile.h"
+
+/* Up to DIM elements a head; a block has ROWS query rows, takes KEYS keys at a time and has WARPS
+ * warps, each with STRIPS strips of 16 rows; BLOCKS blocks share an SM. */
+template <int DIM_, int ROWS_, int KEYS_, int WARPS_, int BLOCKS_> struct forward_shape {
+    static constexpr int DIM = DIM_, ROWS = ROWS_, KEYS = KEYS_, WARPS = WARPS_, BLOCKS = BLOCKS_;
+    static constexpr int THREADS = WARPS * 32, STRIPS = ROWS / (WARPS * 16);
+    static constexpr int WARP_ROWS = STRIPS * 16;
+    static constexpr uint32_t Q_BYTES = tile_bytes<ROWS, DIM>(),
+                              KEY_BYTES = tile_bytes<KEYS, DIM>();
+    static constexpr uint32_t SHARED_BYTES = Q_BYTES + 2 * KEY_BYTES + TILE_ALIGN;
+};
+
+/* ---- which block does what ------------------------------------------------------ */
+
+struct block_place {
+    int32_t batch, head, tile;
+};
+
+/* Blocks start in the order of their index. Heads go by sections whose keys and values fit the L2
+ * cache together; within a section, the last tiles of all its heads come first: under a causal
+ * mask they are the longest, and short ones fill the gaps at the end. */
+QN_DEVICE block_place place_block(const qn_attn_params &p, uint32_t n_tiles, uint32_t section) {
+    const uint32_t n_heads = (uint32_t)p.batch * (uint32_t)p.n_heads;
+    const uint32_t first_head = blockIdx.x / (section * n_tiles) * section;
+    const uint32_t index = blockIdx.x - first_head * n_tiles;
+    const uint32_t heads_here = section < n_heads - first_head ? section : n_heads - first_head;
+    const uint32_t head = first_head + index % heads_here;
+    return {(int32_t)(head / p.n_heads), (int32_t)(head % p.n_heads),
+            (int32_t)(n_tiles - 1 - index / heads_here)};
+}
+
+/* ---- the stages of a tile --------------------------------------------------------- */
+
+/* q = −q for the warp's rows, once they are in shared memory: what a negative scale asks for. */
+template <typename Shape> QN_DEVICE void negate_rows(uint8_t *rows) {
+    for (int i = threadIdx.x % 32; i < Shape::WARP_ROWS * Shape::DIM / 2; i += 32)
+        ((uint32_t *)rows)[i] ^= 0x80008000u;
+    __syncwarp();
+}
+
+/* s = q·kᵀ. */
+template <typename Shape>
+QN_DEVICE void multiply_keys(float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
+                             fragment_lane<Shape::DIM> q, fragment_lane<Shape::DIM> k) {
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int n = 0; n < Shape::KEYS / 8; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) s[m][n][i] = 0;
+#pragma unroll
+    for (int step = 0; step < Shape::DIM / 16; step++) {
+        uint32_t a[Shape::STRIPS][4], b[4];
+#pragma unroll
+        for (int m = 0; m < Shape::STRIPS; m++) ldmatrix_x4(a[m], q.at(m * 16, step));
+#pragma unroll
+        for (int n = 0; n < Shape::KEYS / 8; n += 2) {
+            ldmatrix_x4(b, k.at(n * 8, step));
+#pragma unroll
+            for (int m = 0; m < Shape::STRIPS; m++) {
+                mma_m16n8k16(s[m][n], a[m], low_half(b));
+                mma_m16n8k16(s[m][n + 1], a[m], high_half(b));
+            }
+        }
+    }
+}
+
+/* o += w·v, with w rounded to bf16. */
+template <typename Shape>
+QN_DEVICE void multiply_values(float (&o)[Shape::STRIPS][Shape::DIM / 8][4],
+                               const float (&w)[Shape::STRIPS][Shape::KEYS / 8][4],
+                               fragment_lane<Shape::DIM> v) {
+#pragma unroll
+    for (int step = 0; step < Shape::KEYS / 16; step++) {
+        uint32_t a[Shape::STRIPS][4], b[4];
+#pragma unroll
+        for (int m = 0; m < Shape::STRIPS; m++) pack_weights(a[m], w[m], step);
+#pragma unroll
+        for (int n = 0; n < Shape::DIM / 8; n += 2) {
+            ldmatrix_x4_trans(b, v.at(step * 16, n / 2));
+#pragma unroll
+            for (int m = 0; m < Shape::STRIPS; m++) {
+                mma_m16n8k16(o[m][n], a[m], low_half(b));
+                mma_m16n8k16(o[m][n + 1], a[m], high_half(b));
+            }
+        }
+    }
+}
+
+/* ---- a warp's rows ------------------------------------------------------------------ */
+
+/* What a warp keeps in registers from tile to tile; the layout is online_softmax.h's. */
+template <typename Shape, bool STATS> struct warp_rows {
+    float o[Shape::STRIPS][Shape::DIM / 8][4];
+    float m[Shape::STRIPS][2], l[Shape::STRIPS][2];
+    row_stats stats[STATS ? Shape::STRIPS : 1][2];
+};
+
+template <typename Shape, bool STATS>
+QN_DEVICE void clear_rows(warp_rows<Shape, STATS> &rows, float start) {
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++) {
+#pragma unroll
+        for (int n = 0; n < Shape::DIM / 8; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) rows.o[m][n][i] = 0;
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            rows.m[m][r] = start;
+            rows.l[m][r] = 0;
+            if constexpr (STATS) rows.stats[m][r] = {0, 0, 0, 0};
+        }
+    }
+}
+
+/* Scores become weights; m, l and o follow. `away`: position − key of this lane's first row and
+ * column; it and `tile` with statistics only. */
+template <typename Shape, bool STATS>
+QN_DEVICE void soften(warp_rows<Shape, STATS> &rows, float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
+                      float base2, const stats_tile &tile, int32_t away) {
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            float &maximum = rows.m[m][r], &l = rows.l[m][r];
+            const float old = maximum;
+            const float alpha = raise_maximum(maximum, s[m], r, base2);
+            const row_sums sums = exponentiate<STATS>(s[m], r, base2, maximum);
+            if constexpr (STATS)
+                add_to_row(rows.stats[m][r], sums, tile, alpha, old - maximum, l,
+                           away + m * 16 + r * 8);
+            l = fmaf(l, alpha, sums.weights);
+#pragma unroll
+            for (int n = 0; n < Shape::DIM / 8; n++) {
+                rows.o[m][n][r * 2] *= alpha;
+                rows.o[m][n][r * 2 + 1] *= alpha;
+            }
+        }
+}
+
+/* Weights that count by where they lie; few tiles have any. */
+template <typename Shape>
+QN_DEVICE void
+add_located(warp_rows<Shape, true> &rows, const float (&w)[Shape::STRIPS][Shape::KEYS / 8][4],
+            const stats_tile &tile, int32_t away, const int32_t *documents, int32_t local_window) {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            row_stats &x = rows.stats[m][r];
+            const int row = m * 16 + r * 8;
+            if (tile.some_local) x.local += local_weight(w[m], r, away + row, local_window);
+            if (tile.has_sink)
+                x.sink += weight_at(w[m], r, documents[row + g] - tile.first_key - 2 * t);
+        }
+}
+
+/* o/l, l and lse of complete rows. */
+template <typename Shape, bool STATS> QN_DEVICE void finish_rows(warp_rows<Shape, STATS> &rows) {
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const float l = rows.l[m][r] = quad_sum(rows.l[m][r]);
+            const float inverse = l == 0 ? 0 : 1 / l;
+#pragma unroll
+            for (int n = 0; n < Shape::DIM / 8; n++) {
+                rows.o[m][n][r * 2] *= inverse;
+                rows.o[m][n][r * 2 + 1] *= inverse;
+            }
+        }
+}
+
+/* Rows of the warp that exist. */
+struct warp_target {
+    int32_t batch, head, first_row, n_rows;
+};
+
+/* Through the warp's part of the tile of queries, which is read no more. */
+template <typename Shape, bool STATS>
+QN_DEVICE void store_output(const warp_rows<Shape, STATS> &rows, const qn_attn_params &p,
+                            const warp_target &to, uint8_t *stage) {
+    constexpr int DIM = Shape::DIM;
+    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+#pragma unroll
+            for (int n = 0; n < DIM / 8; n++)
+                *(uint32_t *)(stage + chunk_offset<DIM>(m * 16 + r * 8 + g, n) + t * 4) =
+                    pack_bf16(rows.o[m][n][r * 2], rows.o[m][n][r * 2 + 1]);
+    __syncwarp();
+    const row_view o = rows_of(p.o, to.batch, to.head);
+#pragma unroll
+    for (int i = 0; i < Shape::WARP_ROWS; i += 4) {
+        const int row = i + lane / 8;
+#pragma unroll
+        for (int c = lane % 8; c < DIM / 8; c += 8)
+            if (row < to.n_rows && c * 8 < p.head_dim)
+                *(uint4 *)(o.data + (int64_t)(to.first_row + row) * o.stride + c * 8) =
+                    *(const uint4 *)(stage + chunk_offset<DIM>(row, c));
+    }
+}
+
+template <typename Shape, bool STATS>
+QN_DEVICE void store_lse(const warp_rows<Shape, STATS> &rows, const qn_attn_params &p,
+                         const warp_target &to) {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    float *lse = p.lse + to.batch * p.lse_batch + to.head * p.lse_head;
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const int row = m * 16 + r * 8 + g;
+            if (t == 0 && row < to.n_rows)
+                lse[(int64_t)(to.first_row + row) * p.lse_row] =
+                    LN_2 * (rows.m[m][r] + log2_approx(rows.l[m][r]));
+        }
+}
+
+/* The warp's share of the statistics, in lane 0. */
+template <typename Shape>
+QN_DEVICE qn_attn_tile_stats gather_stats(const warp_rows<Shape, true> &rows,
+                                          const qn_attn_params &p, const warp_target &from,
+                                          const position_span *spans, const int32_t *documents) {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    qn_attn_tile_stats part;
+    clear_stats(part);
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const int row = m * 16 + r * 8 + g;
+            const row_stats &x = rows.stats[m][r];
+            const row_stats whole = {quad_sum(x.weighted), quad_sum(x.distance), quad_sum(x.sink),
+                                     quad_sum(x.local)};
+            if (t == 0 && row < from.n_rows)
+                add_row(part, whole, rows.m[m][r], rows.l[m][r], spans[row],
+                        position_of(p, from.first_row + row), documents[row], p.stats_local_window);
+        }
+    merge_lanes(part);
+    return part;
+}
+
+/* ---- the kernel ------------------------------------------------------------------------ */
+
+/* One block: ROWS query rows of one head, against the tiles of KEYS keys that any of them sees,
+ * from the last to the first. q, one tile of keys and one of values lie in shared memory, swizzled
+ * as tile.h says; scores, weights, o, m and l in registers, 32 rows (16·STRIPS) a warp, so that
+ * each fragment of keys or values loaded serves STRIPS products.
+ *
+ * While a tile's scores are computed its values arrive; while its weights are computed and
+ * multiplied with the values, the next keys arrive. Two barriers a tile: at each, what was copied
+ * meanwhile is there for all, and what was read before may be overwritten.
+ *
+ * Work: 4·D operations for each pair of row and key in a tile not skipped. Bytes: q and o once;
+ * keys and values once for every tile of rows, from L2 mostly. */
+template <typename Shape, bool STATS>
+__global__ void __launch_bounds__(Shape::THREADS, Shape::BLOCKS)
+    fused_sm80_forward(const __grid_constant__ qn_attn_params p,
+                       const __grid_constant__ score_scale scale, uint32_t n_tiles,
+                       uint32_t section) {
+    constexpr int DIM = Shape::DIM, ROWS = Shape::ROWS, KEYS = Shape::KEYS;
+    QN_SHARED(position_span, spans, [ROWS]);
+    QN_SHARED(int32_t, documents, [STATS ? ROWS : 1]);
+    QN_SHARED(qn_attn_tile_stats, parts, [STATS ? Shape::WARPS : 1]);
+    uint8_t *const q_rows = aligned_shared();
+    const uint32_t q_tile = shared_address(q_rows), k_tile = q_tile + Shape::Q_BYTES,
+                   v_tile = k_tile + Shape::KEY_BYTES;
+    const int lane = threadIdx.x % 32, first_warp_row = threadIdx.x / 32 * Shape::WARP_ROWS;
+
+    const block_place place = place_block(p, n_tiles, section);
+    const int32_t batch = place.batch, first_row = place.tile * ROWS;
+    const int32_t kv_head = place.head / (p.n_heads / p.n_kv_heads);
+    const row_view q = rows_of(p.q, batch, place.head), k = rows_of(p.k, batch, kv_head),
+                   v = rows_of(p.v, batch, kv_head);
+
+    /* Tiles [begin, end) of keys. Rows past the last one see what the last one sees. */
+    const int32_t last_row = first_row + min_i32(ROWS, p.n_queries - first_row) - 1;
+    const tile_span block_span =
+        span_of_tile(keys_seen(p, batch, first_row), keys_seen(p, batch, last_row));
+    const int32_t begin = block_span.any.lo / KEYS, end = (block_span.any.hi - 1) / KEYS + 1;
+    if (begin < end) {
+        load_tile<ROWS, DIM, Shape::THREADS>(q_tile, q, first_row, p.n_queries, p.head_dim);
+        load_tile<KEYS, DIM, Shape::THREADS>(k_tile, k, (end - 1) * KEYS, p.n_keys, p.head_dim);
+        cp_async_commit();
+    }
+    for (int row = threadIdx.x; row < ROWS; row += Shape::THREADS) {
+        const int32_t i = min_i32(first_row + row, last_row);
+        spans[row] = keys_seen(p, batch, i);
+        if (STATS) documents[row] = document_first(p, batch, position_of(p, i));
+    }
+
+    const fragment_lane<DIM> q_lane = lane_of_rows<DIM>(q_tile, first_warp_row, lane),
+                             k_lane = lane_of_columns<DIM>(k_tile, 0, lane),
+                             v_lane = lane_of_rows<DIM>(v_tile, 0, lane);
+    warp_rows<Shape, STATS> rows;
+    clear_rows(rows, scale.start);
+    for (int32_t tile = end - 1; tile >= begin; tile--) {
+        const int32_t first_key = tile * KEYS;
+        float s[Shape::STRIPS][KEYS / 8][4];
+        cp_async_wait<0>();
+        __syncthreads(); /* the keys are there; the values before them have been read */
+        load_tile<KEYS, DIM, Shape::THREADS>(v_tile, v, first_key, p.n_keys, p.head_dim);
+        cp_async_commit();
+        if (p.scale < 0 && tile == end - 1) negate_rows<Shape>(q_rows + first_warp_row * DIM * 2);
+        multiply_keys<Shape>(s, q_lane, k_lane);
+
+        cp_async_wait<0>();
+        __syncthreads(); /* the values are there; the keys have been read */
+        if (tile > begin) {
+            load_tile<KEYS, DIM, Shape::THREADS>(k_tile, k, first_key - KEYS, p.n_keys, p.head_dim);
+            cp_async_commit();
+        }
+        const position_span *const warp_spans = spans + first_warp_row;
+        const tile_span seen = span_of_tile(warp_spans[0], warp_spans[Shape::WARP_ROWS - 1]);
+        if (!tile_is_full(seen, first_key, first_key + KEYS))
+            hide_keys(s, warp_spans, first_key, scale.hidden);
+        stats_tile stats = {};
+        const int32_t position = position_of(p, first_row + first_warp_row);
+        const int32_t away = position + lane / 4 - (first_key + lane % 4 * 2);
+        if constexpr (STATS)
+            stats = place_stats_tile(position, position + Shape::WARP_ROWS - 1,
+                                     documents[first_warp_row],
+                                     documents[first_warp_row + Shape::WARP_ROWS - 1], first_key,
+                                     KEYS, p.stats_local_window);
+        soften(rows, s, scale.base2, stats, away);
+        if constexpr (STATS)
+            add_located(rows, s, stats, away, documents + first_warp_row, p.stats_local_window);
+        multiply_values<Shape>(rows.o, s, v_lane);
+    }
+
+    finish_rows(rows);
+    const warp_target target = {batch, place.head, first_row + first_warp_row,
+                                last_row + 1 - (first_row + first_warp_row)};
+    store_output(rows, p, target, q_rows + first_warp_row * DIM * 2);
+    store_lse(rows, p, target);
+    if constexpr (STATS) {
+        const qn_attn_tile_stats part =
+            gather_stats(rows, p, target, spans + first_warp_row, documents + first_warp_row);
+        if (lane == 0) parts[threadIdx.x / 32] = part;
+        __syncthreads();
+        const int64_t head = (int64_t)batch * p.n_heads + place.head;
+        store_stats(&p.stats_parts[head * n_tiles + place.tile], parts, Shape::WARPS);
+    }
+}
+
+/* ---- launching -------------------------------------------------------------------------- */
+
+/* FlashAttention-2's choice for D = 64 and 128. 256 leaves room for two blocks on an SM of 228 KB
+ * and fits one of 100 KB. */
+using shape_64 = forward_shape<64, 128, 128, 4, 2>;
+using shape_128 = forward_shape<128, 128, 64, 4, 2>;
+using shape_256 = forward_shape<256, 64, 64, 4, 1>;
+
+/* Query heads whose keys and values together fit 16 MB of L2 cache, whole groups of them. */
+static uint32_t heads_of_section(const qn_attn_params &p) {
+    const int64_t group = p.n_heads / p.n_kv_heads, cached = (int64_t)16 << 20;
+    const int64_t bytes = (int64_t)p.n_keys * p.head_dim * 4; /* k and v, bf16 */
+    const int64_t groups = bytes < cached ? cached / bytes : 1;
+    const int64_t n_heads = (int64_t)p.batch * p.n_heads;
+    return (uint32_t)(groups * group < n_heads ? groups * group : n_heads);
+}
+
+template <typename Shape, bool STATS>
+static int launch(const qn_attn_params &p, struct CUstream_st *stream) {
+    const uint32_t n_tiles = (uint32_t)((p.n_queries + Shape::ROWS - 1) / Shape::ROWS);
+    const uint32_t n_blocks = n_tiles * (uint32_t)p.batch * (uint32_t)p.n_heads;
+    const int error = QN_ALLOW_SHARED((fused_sm80_forward<Shape, STATS>), Shape::SHARED_BYTES);
+    if (error) return error;
+    QN_LAUNCH((fused_sm80_forward<Shape, STATS>), dim3(n_blocks), dim3(Shape::THREADS),
+              Shape::SHARED_BYTES, stream, p, make_score_scale(p.scale), n_tiles,
+              heads_of_section(p));
+    return QN_LAUNCH_ERROR();
+}
+
+template <typename Shape>
+static int launch_shape(const qn_attn_params &p, struct CUstream_st *stream) {
+    if (!p.stats_sums) return launch<Shape, false>(p, stream);
+    const int error = launch<Shape, true>(p, stream);
+    if (error) return error;
+    return qn_attn_add_tile_stats(&p, qn_attn_forward_tiles(p.head_dim, p.n_queries), stream);
+}
+
+int qn_attn_fused_sm80_forward(const qn_attn_params *p, struct CUstream_st *stream) {
+    if (p->head_dim <= shape_64::DIM) return launch_shape<shape_64>(*p, stream);
+    if (p->head_dim <= shape_128::DIM) return launch_shape<shape_128>(*p, stream);
+    return launch_shape<shape_256>(*p, stream);
+}
+
+int64_t qn_attn_forward_tiles(int64_t head_dim, int64_t n_queries) {
+    const int64_t rows = head_dim <= shape_64::DIM    ? shape_64::ROWS
+                         : head_dim <= shape_128::DIM ? shape_128::ROWS
+                                                      : shape_256::ROWS;
+    return (n_queries + rows - 1) / rows;
+}
