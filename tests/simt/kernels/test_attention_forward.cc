@@ -85,17 +85,23 @@ TEST(Forward, Strides) {
     check(c);
 }
 
+// Tiles have 128 keys for D = 64, 64 for D = 128.
 TEST(Forward, Windows) {
-    for (int64_t head_dim : {64, 128})
-        for (bool causal : {false, true})
-            for (int64_t window : {1, 2, 63, 64, 65, 127, 128, 129, 200, 1000}) {
-                SCOPED_TRACE(testing::Message()
-                             << "D " << head_dim << ", window " << window << causal);
-                Case c = make_case(1, 200, 200, 1, 1, head_dim);
-                c.shape.causal = causal;
-                c.shape.window = window;
-                check(c);
-            }
+    for (int64_t window : {1, 2, 64, 127, 128, 129, 1000})
+        for (bool causal : {false, true}) {
+            SCOPED_TRACE(testing::Message() << "window " << window << ", causal " << causal);
+            Case c = make_case(1, 200, 200, 1, 1, 64);
+            c.shape.causal = causal;
+            c.shape.window = window;
+            check(c);
+        }
+    for (int64_t window : {63, 64, 65}) {
+        SCOPED_TRACE(testing::Message() << "D 128, window " << window);
+        Case c = make_case(1, 140, 140, 1, 1, 128);
+        c.shape.causal = true;
+        c.shape.window = window;
+        check(c);
+    }
 }
 
 TEST(Forward, Documents) {
@@ -159,7 +165,7 @@ TEST(Forward, LargeLogits) {
 
 // Keys fit the L2 cache one head at a time here, so that the heads go by sections.
 TEST(Forward, SectionsOfHeads) {
-    Case c = make_case(1, 3, 70000, 4, 2, 64);
+    Case c = make_case(1, 1, 70000, 4, 2, 64);
     c.shape.causal = true;
     c.shape.window = 70;
     check(c);
@@ -251,7 +257,7 @@ TEST(Forward, SameBitsInEverySchedule) {
         AttentionInputs<float> in = random_inputs(c);
         AttentionResult<float> first = run(c, in);
         expect_right(first, expected(c, in));
-        simt::for_each_schedule(8, [&] {
+        simt::for_each_schedule(6, [&] {
             AttentionResult<float> again = run(c, in);
             EXPECT_TRUE(harness::same_bits(again.o, first.o));
             EXPECT_TRUE(harness::same_bits(again.lse, first.lse));
