@@ -13,6 +13,9 @@
  *
  *   QN_SHARED(T, name, [n])   a static shared array; QN_SHARED(T, name, ) a scalar
  *   QN_LAUNCH(kernel, grid, block, shared_bytes, stream, args...)
+ *   QN_ALLOW_SHARED(kernel, bytes)   lets a kernel have that much dynamic shared memory, which
+ *                                    past 48 KB it must ask for; 0 or the runtime's error code
+ *   QN_LAUNCH_ERROR()                0 or the error code of this thread's last launch
  *
  * Shared addresses are 32-bit offsets into the block's shared window. In every signature
  * `QN_HERE` stands for the caller's place in the source, which the emulation layer reports;

@@ -5,6 +5,9 @@
 #define QN_SHARED(T, name, dims) __shared__ T name dims
 #define QN_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
     kernel<<<(grid), (block), (shared_bytes), (stream)>>>(__VA_ARGS__)
+#define QN_ALLOW_SHARED(kernel, bytes)                                                             \
+    (int)cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)(bytes))
+#define QN_LAUNCH_ERROR() (int)cudaGetLastError()
 
 /* ---- numbers -------------------------------------------------------------- */
 
@@ -39,7 +42,7 @@ QN_DEVICE float log2_approx(float x) {
 /* ---- shared memory --------------------------------------------------------- */
 
 QN_DEVICE uint8_t *dynamic_shared() {
-    extern __shared__ uint4 quern_dynamic_shared[];
+    extern __shared__ __align__(1024) uint4 quern_dynamic_shared[];
     return (uint8_t *)quern_dynamic_shared;
 }
 
