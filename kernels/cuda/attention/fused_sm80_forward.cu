@@ -18,21 +18,44 @@ template <int DIM_, int ROWS_, int KEYS_, int WARPS_, int BLOCKS_> struct forwar
 
 /* ---- which block does what ------------------------------------------------------ */
 
-struct block_place {
-    int32_t batch, head, tile;
+/* One thread works it out; it lies in shared memory, where it takes no registers. */
+struct block_plan {
+    int32_t batch, head;
+    int32_t tile, first_row, n_rows; /* tile of query rows */
+    int32_t begin, end;              /* tiles of keys, at least one */
+    row_view q, k, v;
 };
 
 /* Blocks start in the order of their index. Heads go by sections whose keys and values fit the L2
  * cache together; within a section, the last tiles of all its heads come first: under a causal
  * mask they are the longest, and short ones fill the gaps at the end. */
-QN_DEVICE block_place place_block(const qn_attn_params &p, uint32_t n_tiles, uint32_t section) {
+QN_DEVICE void place_block(block_plan &plan, const qn_attn_params &p, uint32_t n_tiles,
+                           uint32_t section) {
     const uint32_t n_heads = (uint32_t)p.batch * (uint32_t)p.n_heads;
     const uint32_t first_head = blockIdx.x / (section * n_tiles) * section;
     const uint32_t index = blockIdx.x - first_head * n_tiles;
     const uint32_t heads_here = section < n_heads - first_head ? section : n_heads - first_head;
     const uint32_t head = first_head + index % heads_here;
-    return {(int32_t)(head / p.n_heads), (int32_t)(head % p.n_heads),
-            (int32_t)(n_tiles - 1 - index / heads_here)};
+    plan.batch = head / p.n_heads;
+    plan.head = head % p.n_heads;
+    plan.tile = n_tiles - 1 - index / heads_here;
+}
+
+template <typename Shape>
+QN_DEVICE block_plan plan_block(const qn_attn_params &p, uint32_t n_tiles, uint32_t section) {
+    block_plan plan;
+    place_block(plan, p, n_tiles, section);
+    plan.first_row = plan.tile * Shape::ROWS;
+    plan.n_rows = min_i32(Shape::ROWS, p.n_queries - plan.first_row);
+    const tile_span span = span_of_tile(keys_seen(p, plan.batch, plan.first_row),
+                                        keys_seen(p, plan.batch, plan.first_row + plan.n_rows - 1));
+    plan.begin = span.any.lo / Shape::KEYS;
+    plan.end = max_i32((span.any.hi - 1) / Shape::KEYS, plan.begin) + 1;
+    const int32_t kv_head = plan.head / (p.n_heads / p.n_kv_heads);
+    plan.q = rows_of(p.q, plan.batch, plan.head);
+    plan.k = rows_of(p.k, plan.batch, kv_head);
+    plan.v = rows_of(p.v, plan.batch, kv_head);
+    return plan;
 }
 
 /* ---- the stages of a tile --------------------------------------------------------- */
@@ -54,7 +77,7 @@ QN_DEVICE void multiply_keys(float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
         for (int n = 0; n < Shape::KEYS / 8; n++)
 #pragma unroll
             for (int i = 0; i < 4; i++) s[m][n][i] = 0;
-#pragma unroll
+#pragma unroll 4 /* in full, a wide head's fragments crowd out what is kept */
     for (int step = 0; step < Shape::DIM / 16; step++) {
         uint32_t a[Shape::STRIPS][4], b[4];
 #pragma unroll
@@ -96,14 +119,12 @@ QN_DEVICE void multiply_values(float (&o)[Shape::STRIPS][Shape::DIM / 8][4],
 /* ---- a warp's rows ------------------------------------------------------------------ */
 
 /* What a warp keeps in registers from tile to tile; the layout is online_softmax.h's. */
-template <typename Shape, bool STATS> struct warp_rows {
+template <typename Shape> struct warp_rows {
     float o[Shape::STRIPS][Shape::DIM / 8][4];
     float m[Shape::STRIPS][2], l[Shape::STRIPS][2];
-    row_stats stats[STATS ? Shape::STRIPS : 1][2];
 };
 
-template <typename Shape, bool STATS>
-QN_DEVICE void clear_rows(warp_rows<Shape, STATS> &rows, float start) {
+template <typename Shape> QN_DEVICE void clear_rows(warp_rows<Shape> &rows, float start) {
 #pragma unroll
     for (int m = 0; m < Shape::STRIPS; m++) {
 #pragma unroll
@@ -114,16 +135,20 @@ QN_DEVICE void clear_rows(warp_rows<Shape, STATS> &rows, float start) {
         for (int r = 0; r < 2; r++) {
             rows.m[m][r] = start;
             rows.l[m][r] = 0;
-            if constexpr (STATS) rows.stats[m][r] = {0, 0, 0, 0};
         }
     }
 }
 
-/* Scores become weights; m, l and o follow. `away`: position − key of this lane's first row and
- * column; it and `tile` with statistics only. */
+/* This lane's slots. */
+template <typename Shape> QN_DEVICE void clear_row_stats(row_stats *stats) {
+    for (int i = 0; i < Shape::STRIPS * 2; i++) stats[i * Shape::THREADS] = {0, 0, 0, 0};
+}
+
+/* Scores become weights; m, l and o follow. With statistics, stats are this lane's slots, one a
+ * row and THREADS apart. */
 template <typename Shape, bool STATS>
-QN_DEVICE void soften(warp_rows<Shape, STATS> &rows, float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
-                      float base2, const stats_tile &tile, int32_t away) {
+QN_DEVICE void soften(warp_rows<Shape> &rows, float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
+                      float base2, row_stats *stats, const stats_tile &tile) {
 #pragma unroll
     for (int m = 0; m < Shape::STRIPS; m++)
 #pragma unroll
@@ -133,8 +158,8 @@ QN_DEVICE void soften(warp_rows<Shape, STATS> &rows, float (&s)[Shape::STRIPS][S
             const float alpha = raise_maximum(maximum, s[m], r, base2);
             const row_sums sums = exponentiate<STATS>(s[m], r, base2, maximum);
             if constexpr (STATS)
-                add_to_row(rows.stats[m][r], sums, tile, alpha, old - maximum, l,
-                           away + m * 16 + r * 8);
+                add_to_row(stats[(m * 2 + r) * Shape::THREADS], sums, tile.all_local, alpha,
+                           old - maximum, l, tile.away + m * 16 + r * 8);
             l = fmaf(l, alpha, sums.weights);
 #pragma unroll
             for (int n = 0; n < Shape::DIM / 8; n++) {
@@ -146,24 +171,23 @@ QN_DEVICE void soften(warp_rows<Shape, STATS> &rows, float (&s)[Shape::STRIPS][S
 
 /* Weights that count by where they lie; few tiles have any. */
 template <typename Shape>
-QN_DEVICE void
-add_located(warp_rows<Shape, true> &rows, const float (&w)[Shape::STRIPS][Shape::KEYS / 8][4],
-            const stats_tile &tile, int32_t away, const int32_t *documents, int32_t local_window) {
+QN_DEVICE void add_located(row_stats *stats, const float (&w)[Shape::STRIPS][Shape::KEYS / 8][4],
+                           const stats_tile &tile, const int32_t *documents, int32_t first_key,
+                           int32_t local_window) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
 #pragma unroll
     for (int m = 0; m < Shape::STRIPS; m++)
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            row_stats &x = rows.stats[m][r];
+            row_stats &x = stats[(m * 2 + r) * Shape::THREADS];
             const int row = m * 16 + r * 8;
-            if (tile.some_local) x.local += local_weight(w[m], r, away + row, local_window);
-            if (tile.has_sink)
-                x.sink += weight_at(w[m], r, documents[row + g] - tile.first_key - 2 * t);
+            if (tile.some_local) x.local += local_weight(w[m], r, tile.away + row, local_window);
+            if (tile.has_sink) x.sink += weight_at(w[m], r, documents[row + g] - first_key - 2 * t);
         }
 }
 
-/* o/l, l and lse of complete rows. */
-template <typename Shape, bool STATS> QN_DEVICE void finish_rows(warp_rows<Shape, STATS> &rows) {
+/* o/l and l of complete rows. */
+template <typename Shape> QN_DEVICE void finish_rows(warp_rows<Shape> &rows) {
 #pragma unroll
     for (int m = 0; m < Shape::STRIPS; m++)
 #pragma unroll
@@ -184,8 +208,8 @@ struct warp_target {
 };
 
 /* Through the warp's part of the tile of queries, which is read no more. */
-template <typename Shape, bool STATS>
-QN_DEVICE void store_output(const warp_rows<Shape, STATS> &rows, const qn_attn_params &p,
+template <typename Shape>
+QN_DEVICE void store_output(const warp_rows<Shape> &rows, const qn_attn_params &p,
                             const warp_target &to, uint8_t *stage) {
     constexpr int DIM = Shape::DIM;
     const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
@@ -210,8 +234,8 @@ QN_DEVICE void store_output(const warp_rows<Shape, STATS> &rows, const qn_attn_p
     }
 }
 
-template <typename Shape, bool STATS>
-QN_DEVICE void store_lse(const warp_rows<Shape, STATS> &rows, const qn_attn_params &p,
+template <typename Shape>
+QN_DEVICE void store_lse(const warp_rows<Shape> &rows, const qn_attn_params &p,
                          const warp_target &to) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
     float *lse = p.lse + to.batch * p.lse_batch + to.head * p.lse_head;
@@ -228,7 +252,7 @@ QN_DEVICE void store_lse(const warp_rows<Shape, STATS> &rows, const qn_attn_para
 
 /* The warp's share of the statistics, in lane 0. */
 template <typename Shape>
-QN_DEVICE qn_attn_tile_stats gather_stats(const warp_rows<Shape, true> &rows,
+QN_DEVICE qn_attn_tile_stats gather_stats(const warp_rows<Shape> &rows, const row_stats *stats,
                                           const qn_attn_params &p, const warp_target &from,
                                           const position_span *spans, const int32_t *documents) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
@@ -239,7 +263,7 @@ QN_DEVICE qn_attn_tile_stats gather_stats(const warp_rows<Shape, true> &rows,
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             const int row = m * 16 + r * 8 + g;
-            const row_stats &x = rows.stats[m][r];
+            const row_stats &x = stats[(m * 2 + r) * Shape::THREADS];
             const row_stats whole = {quad_sum(x.weighted), quad_sum(x.distance), quad_sum(x.sink),
                                      quad_sum(x.local)};
             if (t == 0 && row < from.n_rows)
@@ -269,87 +293,76 @@ __global__ void __launch_bounds__(Shape::THREADS, Shape::BLOCKS)
                        const __grid_constant__ score_scale scale, uint32_t n_tiles,
                        uint32_t section) {
     constexpr int DIM = Shape::DIM, ROWS = Shape::ROWS, KEYS = Shape::KEYS;
+    constexpr int THREADS = Shape::THREADS, WARP_ROWS = Shape::WARP_ROWS;
+    QN_SHARED(block_plan, plan, );
     QN_SHARED(position_span, spans, [ROWS]);
     QN_SHARED(int32_t, documents, [STATS ? ROWS : 1]);
+    QN_SHARED(row_stats, stats, [STATS ? Shape::STRIPS * 2 * THREADS : 1]);
     QN_SHARED(qn_attn_tile_stats, parts, [STATS ? Shape::WARPS : 1]);
     uint8_t *const q_rows = aligned_shared();
     const uint32_t q_tile = shared_address(q_rows), k_tile = q_tile + Shape::Q_BYTES,
                    v_tile = k_tile + Shape::KEY_BYTES;
-    const int lane = threadIdx.x % 32, first_warp_row = threadIdx.x / 32 * Shape::WARP_ROWS;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warp_row = warp * WARP_ROWS;
 
-    const block_place place = place_block(p, n_tiles, section);
-    const int32_t batch = place.batch, first_row = place.tile * ROWS;
-    const int32_t kv_head = place.head / (p.n_heads / p.n_kv_heads);
-    const row_view q = rows_of(p.q, batch, place.head), k = rows_of(p.k, batch, kv_head),
-                   v = rows_of(p.v, batch, kv_head);
-
-    /* Tiles [begin, end) of keys. Rows past the last one see what the last one sees. */
-    const int32_t last_row = first_row + min_i32(ROWS, p.n_queries - first_row) - 1;
-    const tile_span block_span =
-        span_of_tile(keys_seen(p, batch, first_row), keys_seen(p, batch, last_row));
-    const int32_t begin = block_span.any.lo / KEYS, end = (block_span.any.hi - 1) / KEYS + 1;
-    if (begin < end) {
-        load_tile<ROWS, DIM, Shape::THREADS>(q_tile, q, first_row, p.n_queries, p.head_dim);
-        load_tile<KEYS, DIM, Shape::THREADS>(k_tile, k, (end - 1) * KEYS, p.n_keys, p.head_dim);
-        cp_async_commit();
-    }
-    for (int row = threadIdx.x; row < ROWS; row += Shape::THREADS) {
-        const int32_t i = min_i32(first_row + row, last_row);
-        spans[row] = keys_seen(p, batch, i);
-        if (STATS) documents[row] = document_first(p, batch, position_of(p, i));
+    if (threadIdx.x == 0) plan = plan_block<Shape>(p, n_tiles, section);
+    __syncthreads(); /* the plan is there */
+    load_tile<ROWS, DIM, THREADS>(q_tile, plan.q, plan.first_row, p.n_queries, p.head_dim);
+    load_tile<KEYS, DIM, THREADS>(k_tile, plan.k, (plan.end - 1) * KEYS, p.n_keys, p.head_dim);
+    cp_async_commit();
+    for (int row = threadIdx.x; row < ROWS; row += THREADS) { /* past the end, the last row's */
+        const int32_t i = plan.first_row + min_i32(row, plan.n_rows - 1);
+        spans[row] = keys_seen(p, plan.batch, i);
+        if constexpr (STATS) documents[row] = document_first(p, plan.batch, position_of(p, i));
     }
 
-    const fragment_lane<DIM> q_lane = lane_of_rows<DIM>(q_tile, first_warp_row, lane),
+    const fragment_lane<DIM> q_lane = lane_of_rows<DIM>(q_tile, warp_row, lane),
                              k_lane = lane_of_columns<DIM>(k_tile, 0, lane),
                              v_lane = lane_of_rows<DIM>(v_tile, 0, lane);
-    warp_rows<Shape, STATS> rows;
+    warp_rows<Shape> rows;
     clear_rows(rows, scale.start);
-    for (int32_t tile = end - 1; tile >= begin; tile--) {
+    if constexpr (STATS) clear_row_stats<Shape>(stats + threadIdx.x);
+    for (int32_t tile = plan.end - 1; tile >= plan.begin; tile--) {
         const int32_t first_key = tile * KEYS;
         float s[Shape::STRIPS][KEYS / 8][4];
         cp_async_wait<0>();
         __syncthreads(); /* the keys are there; the values before them have been read */
-        load_tile<KEYS, DIM, Shape::THREADS>(v_tile, v, first_key, p.n_keys, p.head_dim);
+        load_tile<KEYS, DIM, THREADS>(v_tile, plan.v, first_key, p.n_keys, p.head_dim);
         cp_async_commit();
-        if (p.scale < 0 && tile == end - 1) negate_rows<Shape>(q_rows + first_warp_row * DIM * 2);
+        if (p.scale < 0 && tile == plan.end - 1) negate_rows<Shape>(q_rows + warp_row * DIM * 2);
         multiply_keys<Shape>(s, q_lane, k_lane);
 
         cp_async_wait<0>();
         __syncthreads(); /* the values are there; the keys have been read */
-        if (tile > begin) {
-            load_tile<KEYS, DIM, Shape::THREADS>(k_tile, k, first_key - KEYS, p.n_keys, p.head_dim);
+        if (tile > plan.begin) {
+            load_tile<KEYS, DIM, THREADS>(k_tile, plan.k, first_key - KEYS, p.n_keys, p.head_dim);
             cp_async_commit();
         }
-        const position_span *const warp_spans = spans + first_warp_row;
-        const tile_span seen = span_of_tile(warp_spans[0], warp_spans[Shape::WARP_ROWS - 1]);
+        const tile_span seen = span_of_tile(spans[warp_row], spans[warp_row + WARP_ROWS - 1]);
         if (!tile_is_full(seen, first_key, first_key + KEYS))
-            hide_keys(s, warp_spans, first_key, scale.hidden);
-        stats_tile stats = {};
-        const int32_t position = position_of(p, first_row + first_warp_row);
-        const int32_t away = position + lane / 4 - (first_key + lane % 4 * 2);
+            hide_keys(s, spans + warp_row, first_key, scale.hidden);
+        stats_tile located = {};
         if constexpr (STATS)
-            stats = place_stats_tile(position, position + Shape::WARP_ROWS - 1,
-                                     documents[first_warp_row],
-                                     documents[first_warp_row + Shape::WARP_ROWS - 1], first_key,
-                                     KEYS, p.stats_local_window);
-        soften(rows, s, scale.base2, stats, away);
+            located = place_stats_tile(position_of(p, plan.first_row + warp_row), WARP_ROWS,
+                                       documents + warp_row, first_key, KEYS, p.stats_local_window);
+        soften<Shape, STATS>(rows, s, scale.base2, stats + threadIdx.x, located);
         if constexpr (STATS)
-            add_located(rows, s, stats, away, documents + first_warp_row, p.stats_local_window);
+            add_located<Shape>(stats + threadIdx.x, s, located, documents + warp_row, first_key,
+                               p.stats_local_window);
         multiply_values<Shape>(rows.o, s, v_lane);
     }
 
     finish_rows(rows);
-    const warp_target target = {batch, place.head, first_row + first_warp_row,
-                                last_row + 1 - (first_row + first_warp_row)};
-    store_output(rows, p, target, q_rows + first_warp_row * DIM * 2);
+    const warp_target target = {plan.batch, plan.head, plan.first_row + warp_row,
+                                plan.n_rows - warp_row};
+    store_output(rows, p, target, q_rows + warp_row * DIM * 2);
     store_lse(rows, p, target);
     if constexpr (STATS) {
-        const qn_attn_tile_stats part =
-            gather_stats(rows, p, target, spans + first_warp_row, documents + first_warp_row);
-        if (lane == 0) parts[threadIdx.x / 32] = part;
-        __syncthreads();
-        const int64_t head = (int64_t)batch * p.n_heads + place.head;
-        store_stats(&p.stats_parts[head * n_tiles + place.tile], parts, Shape::WARPS);
+        const qn_attn_tile_stats part = gather_stats(rows, stats + threadIdx.x, p, target,
+                                                     spans + warp_row, documents + warp_row);
+        if (lane == 0) parts[warp] = part;
+        __syncthreads(); /* the warps' parts are there */
+        const int64_t head = (int64_t)plan.batch * p.n_heads + plan.head;
+        store_stats(&p.stats_parts[head * n_tiles + plan.tile], parts, Shape::WARPS);
     }
 }
 

@@ -13,40 +13,46 @@ static_assert((int)QN_ATTN_PART_SUMS == (int)QN_ATTN_N_SUMS &&
 
 /* ---- while the softmax runs --------------------------------------------------- */
 
-/* Of one row, before division by l. */
-struct row_stats {
+/* Of one row, before division by l. They lie in shared memory, a slot for each lane and row:
+ * registers are for the accumulators. */
+struct alignas(16) row_stats {
     float weighted; /* Σ w·log2 w: shifted by m, so that it does not cancel */
     float distance, sink, local;
 };
 
 /* How a warp's rows lie to a tile of keys. */
 struct stats_tile {
-    int32_t first_key;
     bool all_local, some_local; /* every pair of row and key is local; some are */
     bool has_sink;              /* the first position of some row's document is here */
+    int32_t away;               /* position − key, of this lane's first row and column */
 };
 
-/* Rows at positions first to last; documents, the first positions of their documents, never
- * fall. */
-QN_DEVICE stats_tile place_stats_tile(int32_t first, int32_t last, int32_t first_document,
-                                      int32_t last_document, int32_t first_key, int32_t n_keys,
+/* The warp's rows stand at first_position and after; documents, the first positions of their
+ * documents, never fall. */
+QN_DEVICE stats_tile place_stats_tile(int32_t first_position, int32_t n_rows,
+                                      const int32_t *documents, int32_t first_key, int32_t n_keys,
                                       int32_t local_window) {
+    const int32_t farthest = first_position + n_rows - 1 - first_key;
+    const int32_t nearest = first_position - (first_key + n_keys - 1);
     stats_tile tile;
-    tile.first_key = first_key;
-    tile.all_local = last - first_key < local_window;
-    tile.some_local = !tile.all_local && first - (first_key + n_keys - 1) < local_window;
-    tile.has_sink = first_document < first_key + n_keys && last_document >= first_key;
+    tile.all_local = farthest < local_window;
+    tile.some_local = !tile.all_local && nearest < local_window;
+    tile.has_sink = documents[0] < first_key + n_keys && documents[n_rows - 1] >= first_key;
+    tile.away =
+        first_position - first_key + (int)(threadIdx.x % 32 / 4) - (int)(threadIdx.x % 4 * 2);
     return tile;
 }
 
 /* The sums of a tile: alpha as raise_maximum returned it, drop = old m − new m, l that of before
  * the tile, away = position − key of this lane's column 0. */
-QN_DEVICE void add_to_row(row_stats &x, const row_sums &sums, const stats_tile &tile, float alpha,
+QN_DEVICE void add_to_row(row_stats &row, const row_sums &sums, bool all_local, float alpha,
                           float drop, float l, int32_t away) {
+    row_stats x = row;
     x.weighted = fmaf(alpha, fmaf(drop, l, x.weighted), sums.weighted);
     x.distance = fmaf(alpha, x.distance, fmaf((float)away, sums.weights, -sums.columns));
-    x.local = fmaf(alpha, x.local, tile.all_local ? sums.weights : 0.0f);
+    x.local = fmaf(alpha, x.local, all_local ? sums.weights : 0.0f);
     x.sink *= alpha;
+    row = x;
 }
 
 /* Σ w over the columns that are local to a row; w as exponentiate left it. */

@@ -59,9 +59,9 @@ QN_DEVICE row_view rows_of(const qn_attn_view &x, int64_t batch, int64_t head) {
     return {x.data + batch * x.batch + head * x.head, x.row};
 }
 
-/* Begins to copy rows [first, first + ROWS) to a tile; zeros from n_rows on, and in columns from
- * head_dim on. Nothing past either is read. The caller commits and waits. All THREADS threads of
- * the block take part: 8 lanes copy 128 bytes of a row in sequence. */
+/* Begins to copy rows [first, first + ROWS) to a tile: zeros in rows from n_rows on and in columns
+ * from head_dim on; nothing past either is read. The caller commits and waits. All THREADS threads
+ * of the block take part: 8 lanes copy 128 bytes of a row in sequence. */
 template <int ROWS, int DIM, int THREADS>
 QN_DEVICE void load_tile(uint32_t tile, row_view x, int32_t first, int32_t n_rows,
                          int32_t head_dim) {
@@ -69,14 +69,14 @@ QN_DEVICE void load_tile(uint32_t tile, row_view x, int32_t first, int32_t n_row
     static_assert(ROWS_AT_ONCE % 8 == 0 && ROWS % ROWS_AT_ONCE == 0, "whole steps");
     const int row = threadIdx.x / GROUP_CHUNKS, chunk = threadIdx.x % GROUP_CHUNKS;
     const uint32_t dst = tile + chunk_offset<DIM>(row, chunk);
-    const uint16_t *src = x.data + (int64_t)(first + row) * x.stride + chunk * 8;
+    const uint16_t *src = x.data + (first + row) * x.stride + chunk * 8;
+    const int32_t left = n_rows - first - row;
 #pragma unroll
     for (int r = 0; r < ROWS; r += ROWS_AT_ONCE) {
-        const bool inside = first + row + r < n_rows;
 #pragma unroll
         for (int c = 0; c < DIM / 8; c += GROUP_CHUNKS)
             cp_async_16(dst + r * (DIM * 2) + c * CHUNK_BYTES, src + c * 8,
-                        inside && (chunk + c) * 8 < head_dim);
+                        r < left && (chunk + c) * 8 < head_dim);
         src += ROWS_AT_ONCE * x.stride;
     }
 }
