@@ -376,7 +376,7 @@ template <typename Shape>
 QN_DEVICE void meet(key_gradient<Shape> &dk, key_gradient<Shape> &dv,
                     const warp_lanes<Shape> &lanes, const row_facts<Shape> &facts, uint8_t *ds,
                     int first_query, int warp_key, float base2) {
-#pragma unroll
+#pragma unroll 1
     for (int query = first_query; query < first_query + Shape::WARP_QUERIES;
          query += Shape::COLUMNS) {
         const sight seen = sight_of(facts, query, warp_key);
