@@ -41,12 +41,17 @@ struct backward_shape {
 
 /* ---- shared memory -------------------------------------------------------------- */
 
+/* Two rows' keys in the block's tile: the first that is seen in the low byte, their number in the
+ * high one. */
+struct alignas(4) seen_pair {
+    uint16_t of[2];
+};
+
 /* What a query row brings beside q and dout. Rows that see nothing, or do not exist, have
- * minus_lse2 = −inf, so that P is 0. `seen` is the row's keys in the block's tile: the first in
- * the low byte, their number in the high one. */
+ * minus_lse2 = −inf, so that P is 0. */
 template <typename Shape> struct row_facts {
     float minus_lse2[Shape::QUERIES], minus_delta[Shape::QUERIES]; /* lse in base 2 */
-    uint16_t seen[Shape::QUERIES];
+    seen_pair seen[Shape::QUERIES / 2];
 };
 
 template <typename Shape> struct backward_shared {
@@ -182,7 +187,7 @@ template <typename Shape> QN_DEVICE void put_fact(row_facts<Shape> &facts, const
     if (threadIdx.x >= Shape::QUERIES) return;
     facts.minus_lse2[threadIdx.x] = fact.minus_lse2;
     facts.minus_delta[threadIdx.x] = fact.minus_delta;
-    facts.seen[threadIdx.x] = (uint16_t)fact.seen;
+    facts.seen[threadIdx.x / 2].of[threadIdx.x % 2] = (uint16_t)fact.seen;
 }
 
 /* ---- products ------------------------------------------------------------------------ */
@@ -254,31 +259,34 @@ QN_DEVICE void add_gradient(key_gradient<Shape> &gradient, const packed_scores<S
 /* What the queries from `query` on see of a warp's keys. */
 enum sight { SEES_ALL, SEES_SOME, SEES_NONE };
 
-/* Bytes 0 and 1 of `seen` say which keys: one of those from `first` to `first + n`? */
+/* Is one of the keys from `first` to `first + n` seen? */
 QN_DEVICE bool sees_one(uint32_t seen, uint32_t first, uint32_t n) {
-    const uint32_t lo = seen & 255, hi = lo + (seen >> 8 & 255);
+    const uint32_t lo = seen & 255, hi = lo + (seen >> 8);
     return lo < hi && lo < first + n && first < hi;
 }
 
-/* The `seen` of two rows, this lane's in columns 8n and 8n + 1 of the scores. */
+/* Of this lane's two rows in columns 8n to 8n + 7 of the scores. */
 template <typename Shape>
-QN_DEVICE uint32_t seen_pair(const row_facts<Shape> &facts, int query, int n) {
-    return *(const uint32_t *)&facts.seen[query + n * 8 + threadIdx.x % 4 * 2];
+QN_DEVICE seen_pair seen_by(const row_facts<Shape> &facts, int query, int n) {
+    return facts.seen[query / 2 + n * 4 + threadIdx.x % 4];
 }
 
 template <typename Shape>
 QN_DEVICE sight sight_of(const row_facts<Shape> &facts, int query, int warp_key) {
     constexpr uint32_t ALL = Shape::KEYS << 8, WHOLE_WARP = 0xffffffffu;
-    bool all = true, one = false;
-#pragma unroll
-    for (int n = 0; n < Shape::COLUMNS / 8; n++)
-        all &= seen_pair(facts, query, n) == (ALL | ALL << 16);
-    if (__ballot_sync(WHOLE_WARP, all) == WHOLE_WARP) return SEES_ALL;
+    uint32_t hidden = 0;
+    bool one = false;
 #pragma unroll
     for (int n = 0; n < Shape::COLUMNS / 8; n++) {
-        const uint32_t pair = seen_pair(facts, query, n);
-        one |= sees_one(pair, warp_key, Shape::WARP_KEYS) ||
-               sees_one(pair >> 16, warp_key, Shape::WARP_KEYS);
+        const seen_pair seen = seen_by(facts, query, n);
+        hidden |= (seen.of[0] ^ ALL) | (seen.of[1] ^ ALL);
+    }
+    if (!__ballot_sync(WHOLE_WARP, hidden != 0)) return SEES_ALL;
+#pragma unroll
+    for (int n = 0; n < Shape::COLUMNS / 8; n++) {
+        const seen_pair seen = seen_by(facts, query, n);
+        one |= sees_one(seen.of[0], warp_key, Shape::WARP_KEYS) ||
+               sees_one(seen.of[1], warp_key, Shape::WARP_KEYS);
     }
     return __ballot_sync(WHOLE_WARP, one) ? SEES_SOME : SEES_NONE;
 }
@@ -290,13 +298,13 @@ QN_DEVICE void hide(float (&p)[Shape::STRIPS][Shape::COLUMNS / 8][4], const row_
     const uint32_t key = warp_key + threadIdx.x % 32 / 4;
 #pragma unroll
     for (int n = 0; n < Shape::COLUMNS / 8; n++) {
-        const uint32_t pair = seen_pair(facts, query, n);
+        const seen_pair pair = seen_by(facts, query, n);
 #pragma unroll
         for (int m = 0; m < Shape::STRIPS; m++)
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                const uint32_t seen = i % 2 ? pair >> 16 : pair;
-                if (key + m * 16 + i / 2 * 8 - (seen & 255) >= (seen >> 8 & 255)) p[m][n][i] = 0;
+                const uint32_t seen = pair.of[i % 2];
+                if (key + m * 16 + i / 2 * 8 - (seen & 255) >= seen >> 8) p[m][n][i] = 0;
             }
     }
 }
