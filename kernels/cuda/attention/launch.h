@@ -44,7 +44,8 @@ int qn_attn_copy_rows(qn_attn_view dst, qn_attn_view src, int32_t batch, int32_t
                       int32_t n_heads, int32_t head_dim, struct CUstream_st *stream);
 
 /* The naive path: what it does between its matrix products. Scores and their like are dense
- * (B,Hq,Tq,Tk), bf16, or fp32 where `scores_f32`; weights and their gradients are bf16.
+ * (B,Hq,Tq,Tk), bf16, or fp32 where `scores_f32`; weights and their gradients are bf16. All are
+ * aligned to 16 bytes; B·Hq·Tq is below 2^31. There are no statistics here.
  *
  * Forward: weights = softmax(scale·scores + mask), and lse. scores is Q·Kᵀ. weights may be
  * scores itself where that is bf16. Hidden keys get weight 0; their scores are not read. */
