@@ -11,6 +11,8 @@ template <int DIM_, int ROWS_, int KEYS_, int WARPS_, int BLOCKS_> struct forwar
     static constexpr int DIM = DIM_, ROWS = ROWS_, KEYS = KEYS_, WARPS = WARPS_, BLOCKS = BLOCKS_;
     static constexpr int THREADS = WARPS * 32, STRIPS = ROWS / (WARPS * 16);
     static constexpr int WARP_ROWS = STRIPS * 16;
+    /* Steps of q·kᵀ unrolled: all of a wide head's fragments at once would crowd out o. */
+    static constexpr int STEPS_AT_ONCE = DIM > 64 ? 2 : 4;
     static constexpr uint32_t Q_BYTES = tile_bytes<ROWS, DIM>(),
                               KEY_BYTES = tile_bytes<KEYS, DIM>();
     static constexpr uint32_t SHARED_BYTES = Q_BYTES + 2 * KEY_BYTES + TILE_ALIGN;
@@ -77,7 +79,7 @@ QN_DEVICE void multiply_keys(float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
         for (int n = 0; n < Shape::KEYS / 8; n++)
 #pragma unroll
             for (int i = 0; i < 4; i++) s[m][n][i] = 0;
-#pragma unroll 4 /* in full, a wide head's fragments crowd out what is kept */
+#pragma unroll(Shape::STEPS_AT_ONCE)
     for (int step = 0; step < Shape::DIM / 16; step++) {
         uint32_t a[Shape::STRIPS][4], b[4];
 #pragma unroll
@@ -121,7 +123,7 @@ QN_DEVICE void multiply_values(float (&o)[Shape::STRIPS][Shape::DIM / 8][4],
 /* What a warp keeps in registers from tile to tile; the layout is online_softmax.h's. */
 template <typename Shape> struct warp_rows {
     float o[Shape::STRIPS][Shape::DIM / 8][4];
-    float m[Shape::STRIPS][2], l[Shape::STRIPS][2];
+    softmax_row *row; /* in shared memory, this lane's slots, THREADS apart */
 };
 
 template <typename Shape> QN_DEVICE void clear_rows(warp_rows<Shape> &rows, float start) {
@@ -133,8 +135,7 @@ template <typename Shape> QN_DEVICE void clear_rows(warp_rows<Shape> &rows, floa
             for (int i = 0; i < 4; i++) rows.o[m][n][i] = 0;
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            rows.m[m][r] = start;
-            rows.l[m][r] = 0;
+            rows.row[(m * 2 + r) * Shape::THREADS] = {start, 0};
         }
     }
 }
@@ -153,14 +154,15 @@ QN_DEVICE void soften(warp_rows<Shape> &rows, float (&s)[Shape::STRIPS][Shape::K
     for (int m = 0; m < Shape::STRIPS; m++)
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            float &maximum = rows.m[m][r], &l = rows.l[m][r];
-            const float old = maximum;
-            const float alpha = raise_maximum(maximum, s[m], r, base2);
-            const row_sums sums = exponentiate<STATS>(s[m], r, base2, maximum);
+            const softmax_row old = rows.row[(m * 2 + r) * Shape::THREADS];
+            softmax_row now = old;
+            const float alpha = raise_maximum(now.m, s[m], r, base2);
+            const row_sums sums = exponentiate<STATS>(s[m], r, base2, now.m);
             if constexpr (STATS)
                 add_to_row(stats[(m * 2 + r) * Shape::THREADS], sums, tile.all_local, alpha,
-                           old - maximum, l, tile.away + m * 16 + r * 8);
-            l = fmaf(l, alpha, sums.weights);
+                           old.m - now.m, old.l, tile.away + m * 16 + r * 8);
+            now.l = fmaf(old.l, alpha, sums.weights);
+            rows.row[(m * 2 + r) * Shape::THREADS] = now;
 #pragma unroll
             for (int n = 0; n < Shape::DIM / 8; n++) {
                 rows.o[m][n][r * 2] *= alpha;
@@ -192,7 +194,8 @@ template <typename Shape> QN_DEVICE void finish_rows(warp_rows<Shape> &rows) {
     for (int m = 0; m < Shape::STRIPS; m++)
 #pragma unroll
         for (int r = 0; r < 2; r++) {
-            const float l = rows.l[m][r] = quad_sum(rows.l[m][r]);
+            const float l = quad_sum(rows.row[(m * 2 + r) * Shape::THREADS].l);
+            rows.row[(m * 2 + r) * Shape::THREADS].l = l;
             const float inverse = l == 0 ? 0 : 1 / l;
 #pragma unroll
             for (int n = 0; n < Shape::DIM / 8; n++) {
@@ -246,7 +249,8 @@ QN_DEVICE void store_lse(const warp_rows<Shape> &rows, const qn_attn_params &p,
             const int row = m * 16 + r * 8 + g;
             if (t == 0 && row < to.n_rows)
                 lse[(int64_t)(to.first_row + row) * p.lse_row] =
-                    LN_2 * (rows.m[m][r] + log2_approx(rows.l[m][r]));
+                    LN_2 * (rows.row[(m * 2 + r) * Shape::THREADS].m +
+                            log2_approx(rows.row[(m * 2 + r) * Shape::THREADS].l));
         }
 }
 
@@ -267,7 +271,8 @@ QN_DEVICE qn_attn_tile_stats gather_stats(const warp_rows<Shape> &rows, const ro
             const row_stats whole = {quad_sum(x.weighted), quad_sum(x.distance), quad_sum(x.sink),
                                      quad_sum(x.local)};
             if (t == 0 && row < from.n_rows)
-                add_row(part, whole, rows.m[m][r], rows.l[m][r], spans[row],
+                add_row(part, whole, rows.row[(m * 2 + r) * Shape::THREADS].m,
+                        rows.row[(m * 2 + r) * Shape::THREADS].l, spans[row],
                         position_of(p, from.first_row + row), documents[row], p.stats_local_window);
         }
     merge_lanes(part);
@@ -278,8 +283,8 @@ QN_DEVICE qn_attn_tile_stats gather_stats(const warp_rows<Shape> &rows, const ro
 
 /* One block: ROWS query rows of one head, against the tiles of KEYS keys that any of them sees,
  * from the last to the first. q, one tile of keys and one of values lie in shared memory, swizzled
- * as tile.h says; scores, weights, o, m and l in registers, 32 rows (16·STRIPS) a warp, so that
- * each fragment of keys or values loaded serves STRIPS products.
+ * as tile.h says; scores, weights and o in registers, m and l in slots of shared memory, 32 rows
+ * (16·STRIPS) a warp, so that each fragment of keys or values loaded serves STRIPS products.
  *
  * While a tile's scores are computed its values arrive; while its weights are computed and
  * multiplied with the values, the next keys arrive. Two barriers a tile: at each, what was copied
@@ -296,6 +301,7 @@ __global__ void __launch_bounds__(Shape::THREADS, Shape::BLOCKS)
     constexpr int THREADS = Shape::THREADS, WARP_ROWS = Shape::WARP_ROWS;
     QN_SHARED(block_plan, plan, );
     QN_SHARED(position_span, spans, [ROWS]);
+    QN_SHARED(softmax_row, softmax, [Shape::STRIPS * 2 * THREADS]);
     QN_SHARED(int32_t, documents, [STATS ? ROWS : 1]);
     QN_SHARED(row_stats, stats, [STATS ? Shape::STRIPS * 2 * THREADS : 1]);
     QN_SHARED(qn_attn_tile_stats, parts, [STATS ? Shape::WARPS : 1]);
@@ -319,6 +325,7 @@ __global__ void __launch_bounds__(Shape::THREADS, Shape::BLOCKS)
                              k_lane = lane_of_columns<DIM>(k_tile, 0, lane),
                              v_lane = lane_of_rows<DIM>(v_tile, 0, lane);
     warp_rows<Shape> rows;
+    rows.row = softmax + threadIdx.x;
     clear_rows(rows, scale.start);
     if constexpr (STATS) clear_row_stats<Shape>(stats + threadIdx.x);
     for (int32_t tile = plan.end - 1; tile >= plan.begin; tile--) {

@@ -35,6 +35,11 @@ inline score_scale make_score_scale(float scale) {
     return x;
 }
 
+/* A row's maximum and sum so far. */
+struct softmax_row {
+    float m, l;
+};
+
 QN_DEVICE float quad_max(float x) {
     x = fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 1));
     return fmaxf(x, __shfl_xor_sync(0xffffffffu, x, 2));
