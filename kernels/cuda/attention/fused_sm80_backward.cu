@@ -79,6 +79,7 @@ struct key_place {
     int32_t batch, kv_head, tile;
     int32_t first_head, n_heads; /* query heads of the group */
     int32_t first_tile, n_tiles; /* tiles of queries that may see a key of the tile */
+    int32_t n_steps;             /* n_heads·n_tiles */
     int32_t n_query_tiles;       /* of a head */
 };
 
@@ -98,6 +99,7 @@ QN_DEVICE key_place place_block(const qn_attn_params &p, uint32_t n_key_tiles) {
     const int32_t hi = min_i32(rows_that_see(p, place.batch, last_key).hi, p.n_queries);
     place.first_tile = lo / Shape::QUERIES;
     place.n_tiles = lo < hi ? (hi - 1) / Shape::QUERIES + 1 - place.first_tile : 0;
+    place.n_steps = place.n_heads * place.n_tiles;
     return place;
 }
 
@@ -291,20 +293,26 @@ QN_DEVICE sight sight_of(const row_facts<Shape> &facts, int query, int warp_key)
     return __ballot_sync(WHOLE_WARP, one) ? SEES_SOME : SEES_NONE;
 }
 
-/* P = 0 where a query does not see a key. */
+QN_DEVICE bool sees_key(uint32_t seen, uint32_t key) { return key - (seen & 255) < seen >> 8; }
+
+/* Zeros in P and dS where a query does not see a key, whatever exp2 has made of its score. Packed,
+ * they leave registers enough for it. */
 template <typename Shape>
-QN_DEVICE void hide(float (&p)[Shape::STRIPS][Shape::COLUMNS / 8][4], const row_facts<Shape> &facts,
-                    int query, int warp_key) {
-    const uint32_t key = warp_key + threadIdx.x % 32 / 4;
+QN_DEVICE void hide(packed_scores<Shape> &p, packed_scores<Shape> &ds,
+                    const row_facts<Shape> &facts, int query, int warp_key) {
+    const uint32_t first_key = warp_key + threadIdx.x % 32 / 4;
 #pragma unroll
     for (int n = 0; n < Shape::COLUMNS / 8; n++) {
-        const seen_pair pair = seen_by(facts, query, n);
+        const seen_pair seen = seen_by(facts, query, n);
 #pragma unroll
         for (int m = 0; m < Shape::STRIPS; m++)
 #pragma unroll
-            for (int i = 0; i < 4; i++) {
-                const uint32_t seen = pair.of[i % 2];
-                if (key + m * 16 + i / 2 * 8 - (seen & 255) >= seen >> 8) p[m][n][i] = 0;
+            for (int r = 0; r < 2; r++) {
+                const uint32_t key = first_key + m * 16 + r * 8;
+                const uint32_t mask = (sees_key(seen.of[0], key) ? 0xffffu : 0) |
+                                      (sees_key(seen.of[1], key) ? 0xffff0000u : 0);
+                p.a[n / 2][m][n % 2 * 2 + r] &= mask;
+                ds.a[n / 2][m][n % 2 * 2 + r] &= mask;
             }
     }
 }
@@ -395,7 +403,6 @@ QN_DEVICE void meet(key_gradient<Shape> &dk, key_gradient<Shape> &dv,
         float p[Shape::STRIPS][Shape::COLUMNS / 8][4] = {};
         multiply_rows<Shape>(p, lanes.k, lanes.q, query);
         weigh(p, facts, query, base2);
-        if (seen == SEES_SOME) hide(p, facts, query, warp_key);
 
         float ds_terms[Shape::STRIPS][Shape::COLUMNS / 8][4];
         begin_dp(ds_terms, facts, query);
@@ -407,7 +414,8 @@ QN_DEVICE void meet(key_gradient<Shape> &dk, key_gradient<Shape> &dv,
 #pragma unroll
                 for (int i = 0; i < 4; i++) ds_terms[m][n][i] *= p[m][n][i];
 
-        const packed_scores<Shape> weights = pack<Shape>(p), packed = pack<Shape>(ds_terms);
+        packed_scores<Shape> weights = pack<Shape>(p), packed = pack<Shape>(ds_terms);
+        if (seen == SEES_SOME) hide(weights, packed, facts, query, warp_key);
         store_ds(ds, packed, query, warp_key);
         add_gradient(dv, weights, lanes.dout_trans, query);
         add_gradient(dk, packed, lanes.q_trans, query);
@@ -586,7 +594,8 @@ QN_DEVICE void store_gradients(const qn_attn_params &p, const key_place &place,
  * row added to dq. */
 template <typename Shape, bool ORDERED>
 __global__ void __launch_bounds__(Shape::THREADS, 1)
-    fused_sm80_backward(const __grid_constant__ qn_attn_params p, uint32_t n_key_tiles) {
+    fused_sm80_backward(const __grid_constant__ qn_attn_params p,
+                        const __grid_constant__ float base2, uint32_t n_key_tiles) {
     constexpr int KEY_WARPS = Shape::WARPS / Shape::QUERY_WARPS;
     const backward_shared<Shape> shared = divide_shared<Shape>();
     const uint32_t k_tile = shared_address(shared.k), v_tile = shared_address(shared.v);
@@ -596,47 +605,48 @@ __global__ void __launch_bounds__(Shape::THREADS, 1)
 
     QN_SHARED(key_place, place, ); /* for the loop, where registers are scarce */
     const key_place here = place_block<Shape>(p, n_key_tiles);
-    const int32_t n_steps = here.n_heads * here.n_tiles;
     query_step step = first_step(here);
     if (threadIdx.x == 0) place = here;
-    if (n_steps > 0) {
+    if (ORDERED && threadIdx.x == 0)
+        semaphore_release(&p.semaphores[blockIdx.x], here.n_steps > 0
+                                                         ? rank_of(step, here)
+                                                         : here.n_heads * here.n_query_tiles);
+
+    key_gradient<Shape> dk = {}, dv = {};
+    if (here.n_steps > 0) {
         const int32_t first_key = here.tile * Shape::KEYS;
         load_tile<Shape::KEYS, Shape::DIM, Shape::THREADS>(
             k_tile, rows_of(p.k, here.batch, here.kv_head), first_key, p.n_keys, p.head_dim);
         load_tile<Shape::KEYS, Shape::DIM, Shape::THREADS>(
             v_tile, rows_of(p.v, here.batch, here.kv_head), first_key, p.n_keys, p.head_dim);
         put_fact(shared.facts[0], begin_step<Shape>(p, here, step, true, queries));
-    }
-    if (ORDERED && threadIdx.x == 0)
-        semaphore_release(&p.semaphores[blockIdx.x],
-                          n_steps > 0 ? rank_of(step, here) : here.n_heads * here.n_query_tiles);
-
-    key_gradient<Shape> dk = {}, dv = {};
-    const float base2 = p.scale * LOG2_E;
-    for (int32_t i = 0; i < n_steps; i++) {
-        const int stage = i % Shape::STAGES, next_stage = (i + 1) % Shape::STAGES;
-        cp_async_wait<0>();
-        __syncthreads(); /* q, dout and facts are there, dSᵀ of the last tile is complete */
-        row_fact fact;
-        if (Shape::STAGES > 1)
-            fact = begin_step<Shape>(p, place, step_after(step, place), i + 1 < n_steps,
-                                     queries + next_stage * 2 * Shape::QUERY_BYTES);
-        if (i > 0)
-            add_dq<Shape, ORDERED>(p, place, step_before(step, place),
-                                   ds_tiles + (i - 1) % 2 * Shape::DS_BYTES, k_tile);
-        if (Shape::STAGES > 1) put_fact(shared.facts[next_stage], fact);
-        meet<Shape>(dk, dv, place_lanes(shared, stage, warp_key), shared.facts[stage],
-                    shared.ds + i % 2 * Shape::DS_BYTES, warp_query, warp_key, base2);
-        step = step_after(step, place);
-        if (Shape::STAGES == 1) {
-            __syncthreads(); /* q, dout and facts have been read */
-            put_fact(shared.facts[0], begin_step<Shape>(p, place, step, i + 1 < n_steps, queries));
-        }
-    }
-    if (n_steps > 0) {
+        int32_t i = 0;
+        do {
+            const int stage = i % Shape::STAGES, next_stage = (i + 1) % Shape::STAGES;
+            cp_async_wait<0>();
+            __syncthreads(); /* q, dout and facts are there, dSᵀ of the last tile is complete */
+            const bool more = i + 1 < place.n_steps;
+            row_fact fact;
+            if (Shape::STAGES > 1)
+                fact = begin_step<Shape>(p, place, step_after(step, place), more,
+                                         queries + next_stage * 2 * Shape::QUERY_BYTES);
+            if (i > 0)
+                add_dq<Shape, ORDERED>(p, place, step_before(step, place),
+                                       ds_tiles + (i - 1) % 2 * Shape::DS_BYTES, k_tile);
+            if (Shape::STAGES > 1) put_fact(shared.facts[next_stage], fact);
+            meet<Shape>(dk, dv, place_lanes(shared, stage, warp_key), shared.facts[stage],
+                        shared.ds + i % 2 * Shape::DS_BYTES, warp_query, warp_key, base2);
+            step = step_after(step, place);
+            i++;
+            if (Shape::STAGES == 1) {
+                __syncthreads(); /* q, dout and facts have been read */
+                put_fact(shared.facts[0],
+                         begin_step<Shape>(p, place, step, i < place.n_steps, queries));
+            }
+        } while (i < place.n_steps);
         __syncthreads(); /* dSᵀ of the last tile is complete */
         add_dq<Shape, ORDERED>(p, place, step_before(step, place),
-                               ds_tiles + (n_steps - 1) % 2 * Shape::DS_BYTES, k_tile);
+                               ds_tiles + (i - 1) % 2 * Shape::DS_BYTES, k_tile);
     }
     store_gradients<Shape>(p, place, shared, dk, dv, warp_key);
 }
@@ -689,7 +699,7 @@ static int launch_main(const qn_attn_params &p, struct CUstream_st *stream) {
     const uint32_t n_key_tiles = (uint32_t)(((int64_t)p.n_keys - 1) / Shape::KEYS + 1);
     QN_LAUNCH((fused_sm80_backward<Shape, ORDERED>),
               dim3(n_key_tiles * (uint32_t)p.batch * (uint32_t)p.n_kv_heads), dim3(Shape::THREADS),
-              Shape::SHARED_BYTES, stream, p, n_key_tiles);
+              Shape::SHARED_BYTES, stream, p, p.scale * LOG2_E, n_key_tiles);
     return QN_LAUNCH_ERROR();
 }
 
