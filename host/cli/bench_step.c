@@ -75,14 +75,14 @@ typedef struct bench {
 static qn_status open_bench(const qn_config *config, const qn_train_options *o, qn_backend *backend,
                             bench *out) {
     *out = (bench){.options = o};
-    const qn_plan_options plan = {.mode = QN_PLAN_TRAIN,
-                                  .batch_size = o->batch_size,
-                                  .seq_len = o->seq_len,
-                                  .grad_accum = o->grad_accum,
-                                  .recompute = (qn_recompute)o->recompute,
-                                  .attention = (qn_attn_impl)o->attention,
-                                  .compute = (qn_dtype)o->precision};
+    qn_plan_options plan = {.mode = QN_PLAN_TRAIN,
+                            .batch_size = o->batch_size,
+                            .seq_len = o->seq_len,
+                            .grad_accum = o->grad_accum,
+                            .recompute = (qn_recompute)o->recompute,
+                            .attention = (qn_attn_impl)o->attention};
     const int64_t N = o->batch_size * o->seq_len;
+    QN_TRY(qn_plan_set_precision(backend, (qn_dtype)o->precision, &plan));
     QN_TRY(qn_model_create(backend, config, &plan, &out->model));
     QN_TRY(qn_model_init(out->model, 1));
     QN_TRY(qn_optimizer_make(qn_model_params(out->model), o->weight_decay, &out->optimizer));

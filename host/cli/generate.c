@@ -183,17 +183,14 @@ done:
 }
 
 qn_status cmd_generate(int argc, char **argv) {
-    arguments a = {.choice = {.checkpoint = -1, .backend = "auto"},
+    arguments a = {.choice = {.checkpoint = -1, .backend = "auto", .any_precision = true},
                    .prompt = "",
                    .max_tokens = 200,
                    .sampling = {.temperature = 0.8, .top_p = 0.95, .seed = 1}};
     const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
-    const qn_plan_options plan = {.mode = QN_PLAN_GENERATE,
-                                  .batch_size = 1,
-                                  .seq_len = a.context,
-                                  .grad_accum = 1,
-                                  .compute = QN_F32};
+    const qn_plan_options plan = {
+        .mode = QN_PLAN_GENERATE, .batch_size = 1, .seq_len = a.context, .grad_accum = 1};
     qn_opened_model opened;
     QN_TRY(qn_open_model(&a.choice, &plan, &opened));
     qn_status status = generate(&a, &opened);

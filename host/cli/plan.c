@@ -58,7 +58,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static double gb(size_t bytes) { return 1e-9 * (double)bytes; }
 
 static void print_table(const qn_plan *plan, bool all) {
-    printf("%-30s %14s %7s %12s\n", "buffer", "elements", "copies", "GB");
+    printf("%-30s %6s %14s %7s %12s\n", "buffer", "dtype", "elements", "copies", "GB");
     for (int g = 0; g < QN_N_GROUPS; g++) {
         if (!plan->group_bytes[g]) continue;
         for (int i = 0; i < QN_N_BUFFERS; i++) {
@@ -66,12 +66,12 @@ static void print_table(const qn_plan *plan, bool all) {
             const size_t bytes = b->stride * (size_t)b->copies;
             if (!b->name || (int)b->group != g) continue;
             if (!all && bytes < plan->total_bytes / 1000) continue;
-            printf("  %-28s %14lld %7lld %12.4f\n", b->name, (long long)b->count,
-                   (long long)b->copies, gb(bytes));
+            printf("  %-28s %6s %14lld %7lld %12.4f\n", b->name, qn_dtype_name(b->dtype),
+                   (long long)b->count, (long long)b->copies, gb(bytes));
         }
-        printf("%-30s %35.4f\n", qn_buffer_group_name(g), gb(plan->group_bytes[g]));
+        printf("%-30s %42.4f\n", qn_buffer_group_name(g), gb(plan->group_bytes[g]));
     }
-    printf("%-30s %35.4f\n", "total", gb(plan->total_bytes));
+    printf("%-30s %42.4f\n", "total", gb(plan->total_bytes));
 }
 
 static void print_verdict(const qn_plan *plan, double memory_gb, const char *device) {
@@ -92,15 +92,15 @@ static qn_status print_plan(const arguments *a, const qn_train_options *o, qn_ba
     QN_TRY(backend->ops->device_info(backend, &device));
     QN_TRY(qn_model_source_config(o->model, a->vocab_size, &config));
     QN_TRY(qn_params_make(&config, &params));
-    const qn_plan_options options = {.mode = QN_PLAN_TRAIN,
-                                     .batch_size = o->batch_size,
-                                     .seq_len = o->seq_len,
-                                     .grad_accum = o->grad_accum,
-                                     .recompute = (qn_recompute)o->recompute,
-                                     .attention = (qn_attn_impl)o->attention,
-                                     .compute = (qn_dtype)o->precision,
-                                     .documents = o->documents};
-    qn_status status = qn_plan_make(backend, &config, &params, &options, &plan);
+    qn_plan_options options = {.mode = QN_PLAN_TRAIN,
+                               .batch_size = o->batch_size,
+                               .seq_len = o->seq_len,
+                               .grad_accum = o->grad_accum,
+                               .recompute = (qn_recompute)o->recompute,
+                               .attention = (qn_attn_impl)o->attention,
+                               .documents = o->documents};
+    qn_status status = qn_plan_set_precision(backend, (qn_dtype)o->precision, &options);
+    if (!status) status = qn_plan_make(backend, &config, &params, &options, &plan);
     if (!status) {
         printf("%s (%s): %.2f M parameters, %.3g GFLOP a token; batch %lld × %lld tokens\n\n",
                o->model, config.architecture, 1e-6 * (double)params.n_params,

@@ -1,20 +1,18 @@
 #include "model/linear.h"
 
-/* A matrix that begins with parameter `role` and has `rows` rows: parameters that follow
+/* A matrix that begins with parameter `first` and has `rows` rows: parameters that follow
  * each other in the registry without a gap (q, k, v; gate, up) are one matrix. */
-static qn_tensor group(const qn_model *m, qn_buffer_id id, qn_role role, int64_t layer,
-                       int64_t rows) {
-    qn_tensor t = qn_param_view(m, id, role, layer);
-    if (t.data) t.shape[0] = rows;
-    return t;
+static qn_tensor group(qn_tensor first, int64_t rows) {
+    if (first.data) first.shape[0] = rows;
+    return first;
 }
 
 static qn_linear linear(const qn_model *m, qn_role weight, qn_role bias, int64_t layer,
                         int64_t rows, int64_t outputs) {
-    return (qn_linear){.weight = group(m, QN_BUF_PARAMS, weight, layer, rows),
-                       .bias = group(m, QN_BUF_PARAMS, bias, layer, outputs),
-                       .dweight = group(m, QN_BUF_GRADS, weight, layer, rows),
-                       .dbias = group(m, QN_BUF_GRADS, bias, layer, outputs),
+    return (qn_linear){.weight = group(qn_weight(m, weight, layer), rows),
+                       .bias = group(qn_weight(m, bias, layer), outputs),
+                       .dweight = group(qn_weight_grad(m, weight, layer), rows),
+                       .dbias = group(qn_weight_grad(m, bias, layer), outputs),
                        .rows_are_outputs = m->config.arch == QN_ARCH_LLAMA};
 }
 

@@ -103,23 +103,28 @@ qn_status qn_check_training(const qn_model *m, const char *pass) {
 /* ---- parameters ---------------------------------------------------------------------- */
 
 qn_status qn_model_init(qn_model *m, uint64_t seed) {
-    float *params = qn_buffer_at(m, QN_BUF_PARAMS, 0);
     for (int i = 0; i < m->params.count; i++) {
         const qn_param *p = &m->params.items[i];
-        const size_t bytes = (size_t)p->count * sizeof(float);
-        float *values = malloc(bytes);
+        float *values = malloc((size_t)p->count * sizeof *values);
         if (!values) {
             return qn_error(QN_CODE_MEMORY, "%s: no host memory for %lld initial values", p->name,
                             (long long)p->count);
         }
         qn_param_init(&m->params, i, seed, values);
-        qn_status status =
-            m->ops->copy(m->stream, params + p->offset, values, bytes, QN_COPY_TO_DEVICE);
-        if (!status) status = m->ops->stream_sync(m->stream);
+        qn_status status = qn_set_param(m, p, values);
         free(values);
         if (status) return status;
     }
-    return QN_OK;
+    return qn_model_refresh_weights(m);
+}
+
+qn_status qn_model_refresh_weights(qn_model *m) {
+    const qn_buffer *masters = &m->plan.buffers[QN_BUF_PARAMS];
+    const qn_buffer *copy = &m->plan.buffers[QN_BUF_WEIGHTS];
+    if (!masters->name || !copy->name) return QN_OK;
+    return m->ops->cast(
+        m->stream, qn_tensor_1d(qn_buffer_at(m, QN_BUF_WEIGHTS, 0), copy->dtype, copy->count),
+        qn_tensor_1d(qn_buffer_at(m, QN_BUF_PARAMS, 0), masters->dtype, masters->count));
 }
 
 qn_status qn_model_zero_grads(qn_model *m) {
@@ -197,12 +202,12 @@ qn_status qn_model_extend(qn_model *m, const int32_t *tokens, int64_t start, int
     QN_TRY(upload(m, QN_BUF_TOKENS, tokens, B * count));
     QN_TRY(qn_forward_blocks(m));
     qn_tensor last = qn_activation(m, QN_BUF_FINAL_NORM, 0, C);
-    last.data = (float *)last.data + (count - 1) * C;
+    last = qn_from(last, (count - 1) * C);
     last.shape[0] = B;
     last.stride[0] = count * C;
     qn_role head = m->config.tie_embeddings ? QN_WTE : QN_LM_HEAD_W;
     qn_gemm_args args = {.a = last,
-                         .b = qn_param_view(m, QN_BUF_PARAMS, head, -1),
+                         .b = qn_weight(m, head, -1),
                          .c = qn_tensor_2d(qn_buffer_at(m, QN_BUF_LOGITS, 0), QN_F32, B, V),
                          .transpose_b = true,
                          .compute = o->compute,

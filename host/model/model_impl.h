@@ -36,28 +36,50 @@ static inline qn_tensor qn_per_token(const qn_model *m, qn_buffer_id id, int64_t
     return qn_tensor_1d(qn_buffer_at(m, id, layer), m->plan.buffers[id].dtype, m->B * m->T);
 }
 
+/* The same view, begun `elements` further on. */
+static inline qn_tensor qn_from(qn_tensor t, int64_t elements) {
+    if (t.data) t.data = (char *)t.data + (size_t)elements * qn_dtype_size(t.dtype);
+    return t;
+}
+
 /* Columns [first, first + heads·D) of an activation, as heads: (N, heads, D). */
 static inline qn_tensor qn_head_columns(const qn_model *m, qn_tensor x, int64_t first,
                                         int64_t heads) {
     const int64_t D = m->config.head_dim;
-    qn_tensor t = qn_tensor_3d(NULL, x.dtype, x.shape[0], heads, D);
-    t.data = x.data ? (char *)x.data + (size_t)first * qn_dtype_size(x.dtype) : NULL;
+    qn_tensor t = qn_tensor_3d(x.data, x.dtype, x.shape[0], heads, D);
     t.stride[0] = x.stride[0];
-    return t;
+    return qn_from(t, first);
 }
 
-/* A parameter, or its gradient, as a tensor; absent when the model has none. */
 static inline qn_tensor qn_param_view(const qn_model *m, qn_buffer_id id, qn_role role,
                                       int64_t layer) {
     const qn_param *p = qn_params_find(&m->params, role, layer);
+    const qn_buffer *b = &m->plan.buffers[id];
     qn_tensor none = {0};
-    if (!p || !m->plan.buffers[id].name) return none;
-    float *data = (float *)qn_buffer_at(m, id, 0) + p->offset;
-    return qn_tensor_make(data, QN_F32, p->rank, p->shape);
+    if (!p || !b->name) return none;
+    char *data = (char *)qn_buffer_at(m, id, 0) + (size_t)p->offset * qn_dtype_size(b->dtype);
+    return qn_tensor_make(data, b->dtype, p->rank, p->shape);
+}
+
+/* A parameter as operations read it: of the working copy where there is one, else of the
+ * masters; absent when the model has none. */
+static inline qn_tensor qn_weight(const qn_model *m, qn_role role, int64_t layer) {
+    const bool copy = m->plan.buffers[QN_BUF_WEIGHTS].name != NULL;
+    return qn_param_view(m, copy ? QN_BUF_WEIGHTS : QN_BUF_PARAMS, role, layer);
+}
+
+/* Its gradient; absent when the model has none. */
+static inline qn_tensor qn_weight_grad(const qn_model *m, qn_role role, int64_t layer) {
+    return qn_param_view(m, QN_BUF_GRADS, role, layer);
 }
 
 /* model.c: an error unless the model is planned for training; `pass` begins its message. */
 qn_status qn_check_training(const qn_model *m, const char *pass);
+
+/* weights.c: gives a parameter its values (fp32, host memory) in the masters, or in the working
+ * copy where that is all there is: then they are rounded in place, and lost to the caller.
+ * Waits for the device. */
+qn_status qn_set_param(qn_model *m, const qn_param *p, float *values);
 
 /* transformer.c: the passes over the blocks. The batch lies in the device's buffers. */
 qn_status qn_forward_blocks(qn_model *m);

@@ -3,6 +3,9 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "model/precision.h"
+#include "model/workspace.h"
+
 enum { BUFFER_ALIGNMENT = 256 };
 
 static const char *const group_names[QN_N_GROUPS] = {"parameters", "gradients", "optimizer state",
@@ -13,6 +16,7 @@ const char *qn_buffer_group_name(qn_buffer_group group) { return group_names[gro
 typedef struct layout {
     qn_plan *plan;
     int64_t N, C, F, D, q_width, kv_width; /* tokens and widths */
+    qn_dtype storage;                      /* of activations and of parameters in use */
     bool train, keep_all, keep_cheap;      /* what the backward pass finds */
     bool overflow;
 } layout;
@@ -49,16 +53,40 @@ static void place_scratch(layout *l, qn_buffer_id id, const char *name, qn_dtype
     place(l, id, name, QN_GROUP_SCRATCH, dtype, rows, cols, 1);
 }
 
-/* An activation of every block: one copy a layer where it is kept, else one shared. */
-static void place_activation(layout *l, qn_buffer_id id, const char *name, int64_t rows,
-                             int64_t cols, bool keep) {
+/* What every block makes: one copy a layer where it is kept, else one shared. */
+static void place_of_block(layout *l, qn_buffer_id id, const char *name, qn_dtype dtype,
+                           int64_t rows, int64_t cols, bool keep) {
     bool kept = l->train && keep;
-    place(l, id, name, kept ? QN_GROUP_ACTIVATIONS : QN_GROUP_SCRATCH, QN_F32, rows, cols,
+    place(l, id, name, kept ? QN_GROUP_ACTIVATIONS : QN_GROUP_SCRATCH, dtype, rows, cols,
           kept ? l->plan->config.n_layers : 1);
 }
 
+static void place_activation(layout *l, qn_buffer_id id, const char *name, int64_t rows,
+                             int64_t cols, bool keep) {
+    place_of_block(l, id, name, l->storage, rows, cols, keep);
+}
+
+/* A mean, a scale or a log-sum-exp of rows: fp32 whatever the storage. */
+static void place_row_statistic(layout *l, qn_buffer_id id, const char *name, int64_t rows,
+                                int64_t cols, bool keep) {
+    place_of_block(l, id, name, QN_F32, rows, cols, keep);
+}
+
+/* Only the optimizer needs fp32 masters; a working copy stands beside or in place of them. */
+static void place_params(layout *l, const qn_params *params) {
+    const bool copy = l->storage != QN_F32;
+    if (l->train || !copy) {
+        place(l, QN_BUF_PARAMS, copy ? "master parameters" : "parameters", QN_GROUP_PARAMS, QN_F32,
+              params->n_elements, 1, 1);
+    }
+    if (copy) {
+        place(l, QN_BUF_WEIGHTS, l->train ? "working copy" : "parameters", QN_GROUP_PARAMS,
+              l->storage, params->n_elements, 1, 1);
+    }
+}
+
 static void place_state(layout *l, const qn_params *params) {
-    place(l, QN_BUF_PARAMS, "parameters", QN_GROUP_PARAMS, QN_F32, params->n_elements, 1, 1);
+    place_params(l, params);
     if (!l->train) return;
     place(l, QN_BUF_GRADS, "gradients", QN_GROUP_GRADS, QN_F32, params->n_elements, 1, 1);
     place(l, QN_BUF_ADAM_M, "first moments", QN_GROUP_OPTIMIZER, QN_F32, params->n_elements, 1, 1);
@@ -83,28 +111,28 @@ static void place_block(layout *l) {
     const bool layernorm = c->arch == QN_ARCH_GPT2, all = l->keep_all, cheap = l->keep_cheap;
 
     place_activation(l, QN_BUF_RESID_IN, "block input", N, C, true);
-    if (layernorm) place_activation(l, QN_BUF_NORM1_MEAN, "attention norm mean", N, 1, all);
-    place_activation(l, QN_BUF_NORM1_RSTD, "attention norm scale", N, 1, all);
+    if (layernorm) place_row_statistic(l, QN_BUF_NORM1_MEAN, "attention norm mean", N, 1, all);
+    place_row_statistic(l, QN_BUF_NORM1_RSTD, "attention norm scale", N, 1, all);
     place_activation(l, QN_BUF_NORM1, "attention norm", N, C, cheap);
     place_activation(l, QN_BUF_QKV, "q, k, v", N, qkv, all);
     if (c->qk_norm) {
-        place_activation(l, QN_BUF_QK_RSTD, "qk-norm scale", N, c->n_heads + c->n_kv_heads, all);
+        place_row_statistic(l, QN_BUF_QK_RSTD, "qk-norm scale", N, c->n_heads + c->n_kv_heads, all);
         place_activation(l, QN_BUF_QK, "q, k normed", N, l->q_width + l->kv_width, all);
     }
     place_activation(l, QN_BUF_ATT, "attention output", N, l->q_width, all);
-    place_activation(l, QN_BUF_LSE, "log-sum-exp", N, c->n_heads, all);
+    place_row_statistic(l, QN_BUF_LSE, "log-sum-exp", N, c->n_heads, all);
     place_activation(l, QN_BUF_RESID_MID, "residual after attention", N, C, all);
-    if (layernorm) place_activation(l, QN_BUF_NORM2_MEAN, "mlp norm mean", N, 1, all);
-    place_activation(l, QN_BUF_NORM2_RSTD, "mlp norm scale", N, 1, all);
+    if (layernorm) place_row_statistic(l, QN_BUF_NORM2_MEAN, "mlp norm mean", N, 1, all);
+    place_row_statistic(l, QN_BUF_NORM2_RSTD, "mlp norm scale", N, 1, all);
     place_activation(l, QN_BUF_NORM2, "mlp norm", N, C, cheap);
     place_activation(l, QN_BUF_FFN_IN, layernorm ? "mlp before GELU" : "gate and up", N,
                      layernorm ? l->F : 2 * l->F, all);
     place_activation(l, QN_BUF_FFN_ACT, "mlp activation", N, l->F, cheap);
-    place_scratch(l, QN_BUF_BRANCH, "branch output", QN_F32, N, C);
+    place_scratch(l, QN_BUF_BRANCH, "branch output", l->storage, N, C);
     if (o->mode == QN_PLAN_GENERATE) {
-        place(l, QN_BUF_CACHE_K, "key cache", QN_GROUP_ACTIVATIONS, QN_F32,
+        place(l, QN_BUF_CACHE_K, "key cache", QN_GROUP_ACTIVATIONS, l->storage,
               o->batch_size * o->seq_len, l->kv_width, c->n_layers);
-        place(l, QN_BUF_CACHE_V, "value cache", QN_GROUP_ACTIVATIONS, QN_F32,
+        place(l, QN_BUF_CACHE_V, "value cache", QN_GROUP_ACTIVATIONS, l->storage,
               o->batch_size * o->seq_len, l->kv_width, c->n_layers);
     }
 }
@@ -112,12 +140,12 @@ static void place_block(layout *l) {
 static void place_head(layout *l) {
     const qn_config *c = &l->plan->config;
     const qn_plan_options *o = &l->plan->options;
-    place_scratch(l, QN_BUF_RESID_OUT, "last residual", QN_F32, l->N, l->C);
+    place_scratch(l, QN_BUF_RESID_OUT, "last residual", l->storage, l->N, l->C);
     if (c->arch == QN_ARCH_GPT2) {
         place_scratch(l, QN_BUF_FINAL_MEAN, "final norm mean", QN_F32, l->N, 1);
     }
     place_scratch(l, QN_BUF_FINAL_RSTD, "final norm scale", QN_F32, l->N, 1);
-    place_scratch(l, QN_BUF_FINAL_NORM, "final norm", QN_F32, l->N, l->C);
+    place_scratch(l, QN_BUF_FINAL_NORM, "final norm", l->storage, l->N, l->C);
     if (o->mode == QN_PLAN_GENERATE) {
         place_scratch(l, QN_BUF_LOGITS, "logits", QN_F32, o->batch_size, c->vocab_size);
         return;
@@ -128,105 +156,12 @@ static void place_head(layout *l) {
 
 static void place_gradients(layout *l) {
     place_scratch(l, QN_BUF_GRAD_SUMSQ, "gradient sum of squares", QN_F32, 1, 1);
-    place_scratch(l, QN_BUF_D_RESID, "residual gradient", QN_F32, l->N, l->C);
-    place_scratch(l, QN_BUF_D_NORM, "norm output gradient", QN_F32, l->N, l->C);
-    place_scratch(l, QN_BUF_D_QKV, "q, k, v gradient", QN_F32, l->N, l->q_width + 2 * l->kv_width);
-    place_scratch(l, QN_BUF_D_ATT, "attention gradient", QN_F32, l->N, l->q_width);
-    place_scratch(l, QN_BUF_D_FFN, "mlp gradient", QN_F32, l->N, l->F);
-}
-
-static size_t max_size(size_t a, size_t b) { return a > b ? a : b; }
-
-/* ---- the workspace: the most that any operation of a step asks ---------------- */
-
-static qn_tensor shape2(int64_t rows, int64_t cols) {
-    return qn_tensor_2d(NULL, QN_F32, rows, cols);
-}
-
-static size_t gemm_bytes(const layout *l, qn_backend *b, int64_t m, int64_t n, int64_t k) {
-    qn_gemm_args args = {.a = shape2(m, k),
-                         .b = shape2(k, n),
-                         .c = shape2(m, n),
-                         .compute = l->plan->options.compute};
-    size_t forward = b->ops->gemm_workspace(b, &args);
-    if (!l->train) return forward;
-    qn_gemm_args input_grad = {.a = shape2(m, n),
-                               .b = shape2(k, n),
-                               .c = shape2(m, k),
-                               .transpose_b = true,
-                               .compute = l->plan->options.compute};
-    qn_gemm_args weight_grad = {.a = shape2(m, k),
-                                .b = shape2(m, n),
-                                .c = shape2(k, n),
-                                .transpose_a = true,
-                                .compute = l->plan->options.compute};
-    return max_size(forward, max_size(b->ops->gemm_workspace(b, &input_grad),
-                                      b->ops->gemm_workspace(b, &weight_grad)));
-}
-
-static size_t attention_bytes(const layout *l, qn_backend *b) {
-    const qn_config *c = &l->plan->config;
-    const qn_plan_options *o = &l->plan->options;
-    const int64_t B = o->batch_size, T = o->seq_len, D = l->D;
-    qn_attention_args args = {.q = qn_tensor_4d(NULL, QN_F32, B, T, c->n_heads, D),
-                              .k = qn_tensor_4d(NULL, QN_F32, B, T, c->n_kv_heads, D),
-                              .v = qn_tensor_4d(NULL, QN_F32, B, T, c->n_kv_heads, D),
-                              .o = qn_tensor_4d(NULL, QN_F32, B, T, c->n_heads, D),
-                              .lse = qn_tensor_3d(NULL, QN_F32, B, c->n_heads, T),
-                              .causal = true,
-                              .window = c->sliding_window,
-                              .impl = o->attention,
-                              .compute = o->compute,
-                              .deterministic = o->deterministic};
-    qn_attn_stats stats = {0}; /* they may be asked for at any pass */
-    if (o->mode != QN_PLAN_GENERATE) args.stats = &stats;
-    size_t bytes = b->ops->attention_forward_workspace(b, &args);
-    if (!l->train) return bytes;
-    args.dout = args.dq = args.q;
-    args.dk = args.dv = args.k;
-    return max_size(bytes, b->ops->attention_backward_workspace(b, &args));
-}
-
-static size_t classifier_bytes(const layout *l, qn_backend *b) {
-    const int64_t V = l->plan->config.vocab_size;
-    qn_classifier_args args = {.x = shape2(l->N, l->C),
-                               .weight = shape2(V, l->C),
-                               .targets = qn_tensor_1d(NULL, QN_I32, l->N),
-                               .losses = qn_tensor_1d(NULL, QN_F32, l->N),
-                               .compute = l->plan->options.compute};
-    if (l->train) {
-        args.dx = args.x;
-        args.dweight = args.weight;
-    }
-    return b->ops->classifier_workspace(b, &args);
-}
-
-static size_t backward_bytes(const layout *l, qn_backend *b) {
-    const qn_config *c = &l->plan->config;
-    qn_norm_args norm = {.x = shape2(l->N, l->C), .weight = qn_tensor_1d(NULL, QN_F32, l->C)};
-    qn_norm_args qk_norm = {.x = qn_tensor_3d(NULL, QN_F32, l->N, c->n_heads, l->D),
-                            .weight = qn_tensor_1d(NULL, QN_F32, l->D)};
-    qn_embedding_args embedding = {.tokens = qn_tensor_1d(NULL, QN_I32, l->N),
-                                   .dout = shape2(l->N, l->C),
-                                   .dwte = shape2(c->vocab_size, l->C)};
-    return max_size(b->ops->norm_backward_workspace(b, &norm),
-                    max_size(b->ops->norm_backward_workspace(b, &qk_norm),
-                             b->ops->embedding_backward_workspace(b, &embedding)));
-}
-
-static size_t workspace_bytes(const layout *l, qn_backend *b) {
-    const qn_config *c = &l->plan->config;
-    const int64_t N = l->N, C = l->C;
-    size_t most = gemm_bytes(l, b, N, l->q_width + 2 * l->kv_width, C);
-    most = max_size(most, gemm_bytes(l, b, N, C, l->q_width));
-    most = max_size(most, gemm_bytes(l, b, N, c->arch == QN_ARCH_GPT2 ? l->F : 2 * l->F, C));
-    most = max_size(most, gemm_bytes(l, b, N, C, l->F));
-    most = max_size(most, attention_bytes(l, b));
-    if (l->plan->options.mode == QN_PLAN_GENERATE) {
-        return max_size(most, gemm_bytes(l, b, l->plan->options.batch_size, c->vocab_size, C));
-    }
-    most = max_size(most, classifier_bytes(l, b));
-    return l->train ? max_size(most, backward_bytes(l, b)) : most;
+    place_scratch(l, QN_BUF_D_RESID, "residual gradient", l->storage, l->N, l->C);
+    place_scratch(l, QN_BUF_D_NORM, "norm output gradient", l->storage, l->N, l->C);
+    place_scratch(l, QN_BUF_D_QKV, "q, k, v gradient", l->storage, l->N,
+                  l->q_width + 2 * l->kv_width);
+    place_scratch(l, QN_BUF_D_ATT, "attention gradient", l->storage, l->N, l->q_width);
+    place_scratch(l, QN_BUF_D_FFN, "mlp gradient", l->storage, l->N, l->F);
 }
 
 /* A backend answers SIZE_MAX where no memory would suffice. */
@@ -240,7 +175,7 @@ static void place_workspace(layout *l, size_t bytes) {
 
 /* ---- the plan -------------------------------------------------------------------- */
 
-static qn_status check_options(const qn_config *c, const qn_plan_options *o) {
+static qn_status check_options(qn_backend *backend, const qn_config *c, const qn_plan_options *o) {
     if (o->batch_size < 1 || o->batch_size > INT32_MAX) {
         return qn_error(QN_CODE_USAGE, "batch size %lld: expected a number from 1 to %d",
                         (long long)o->batch_size, INT32_MAX);
@@ -253,10 +188,7 @@ static qn_status check_options(const qn_config *c, const qn_plan_options *o) {
         return qn_error(QN_CODE_USAGE, "gradient accumulation %lld: expected a number from 1 on",
                         (long long)o->grad_accum);
     }
-    if (o->compute != QN_F32 && o->compute != QN_BF16) {
-        return qn_error(QN_CODE_USAGE, "compute dtype %s: expected fp32 or bf16",
-                        qn_dtype_name(o->compute));
-    }
+    QN_TRY(qn_check_dtypes(backend, o));
     if (o->documents && o->mode == QN_PLAN_GENERATE) {
         return qn_error(QN_CODE_USAGE, "documents: a generated sequence is one; expected false");
     }
@@ -271,7 +203,7 @@ static qn_status check_options(const qn_config *c, const qn_plan_options *o) {
 
 qn_status qn_plan_make(qn_backend *backend, const qn_config *config, const qn_params *params,
                        const qn_plan_options *options, qn_plan *out) {
-    QN_TRY(check_options(config, options));
+    QN_TRY(check_options(backend, config, options));
     memset(out, 0, sizeof *out);
     out->config = *config;
     out->options = *options;
@@ -282,6 +214,7 @@ qn_status qn_plan_make(qn_backend *backend, const qn_config *config, const qn_pa
                 .D = config->head_dim,
                 .q_width = config->n_heads * config->head_dim,
                 .kv_width = config->n_kv_heads * config->head_dim,
+                .storage = options->storage,
                 .train = options->mode == QN_PLAN_TRAIN,
                 .keep_all = options->recompute != QN_RECOMPUTE_BLOCK,
                 .keep_cheap = options->recompute == QN_RECOMPUTE_NONE};
@@ -290,7 +223,7 @@ qn_status qn_plan_make(qn_backend *backend, const qn_config *config, const qn_pa
     place_block(&l);
     place_head(&l);
     if (l.train) place_gradients(&l);
-    if (!l.overflow) place_workspace(&l, workspace_bytes(&l, backend));
+    if (!l.overflow) place_workspace(&l, qn_workspace_bytes(out, backend));
     if (l.overflow) {
         return qn_error(QN_CODE_USAGE,
                         "batch size %lld of %lld tokens: the buffers pass 2^63 bytes; choose "

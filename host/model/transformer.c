@@ -32,8 +32,8 @@ static void *workspace(const qn_model *m) { return qn_buffer_at(m, QN_BUF_WORKSP
 static qn_embedding_args embedding(const qn_model *m) {
     return (qn_embedding_args){.tokens = qn_per_token(m, QN_BUF_TOKENS, 0),
                                .positions = qn_per_token(m, QN_BUF_POSITIONS, 0),
-                               .wte = qn_param_view(m, QN_BUF_PARAMS, QN_WTE, -1),
-                               .wpe = qn_param_view(m, QN_BUF_PARAMS, QN_WPE, -1),
+                               .wte = qn_weight(m, QN_WTE, -1),
+                               .wpe = qn_weight(m, QN_WPE, -1),
                                .workspace = workspace(m)};
 }
 
@@ -46,8 +46,8 @@ static qn_status embed_forward(qn_model *m) {
 static qn_status embed_backward(qn_model *m) {
     qn_embedding_args args = embedding(m);
     args.dout = hidden(m, QN_BUF_D_RESID, 0);
-    args.dwte = qn_param_view(m, QN_BUF_GRADS, QN_WTE, -1);
-    args.dwpe = qn_param_view(m, QN_BUF_GRADS, QN_WPE, -1);
+    args.dwte = qn_weight_grad(m, QN_WTE, -1);
+    args.dwpe = qn_weight_grad(m, QN_WPE, -1);
     return m->ops->embedding_backward(m->stream, &args);
 }
 
@@ -91,8 +91,8 @@ static norm_site final_norm(void) {
 static qn_norm_args norm_args(const qn_model *m, norm_site s) {
     const int64_t copy = s.layer < 0 ? 0 : s.layer;
     return (qn_norm_args){.x = hidden(m, s.input, copy),
-                          .weight = qn_param_view(m, QN_BUF_PARAMS, s.weight, s.layer),
-                          .bias = qn_param_view(m, QN_BUF_PARAMS, s.bias, s.layer),
+                          .weight = qn_weight(m, s.weight, s.layer),
+                          .bias = qn_weight(m, s.bias, s.layer),
                           .mean = qn_per_token(m, s.mean, copy),
                           .rstd = qn_per_token(m, s.rstd, copy),
                           .eps = (float)m->config.norm_eps,
@@ -118,8 +118,8 @@ static qn_status norm_backward(qn_model *m, norm_site site, qn_tensor dout, bool
     args.dout = dout;
     args.dx = hidden(m, QN_BUF_D_RESID, 0);
     if (!first) args.dresidual = args.dx;
-    args.dweight = qn_param_view(m, QN_BUF_GRADS, site.weight, site.layer);
-    args.dbias = qn_param_view(m, QN_BUF_GRADS, site.bias, site.layer);
+    args.dweight = qn_weight_grad(m, site.weight, site.layer);
+    args.dbias = qn_weight_grad(m, site.bias, site.layer);
     return m->config.arch == QN_ARCH_GPT2 ? m->ops->layernorm_backward(m->stream, &args)
                                           : m->ops->rmsnorm_backward(m->stream, &args);
 }
@@ -162,13 +162,13 @@ static qn_norm_args qk_norm_args(const qn_model *m, int64_t l, qn_role weight, q
                                  int64_t first_head) {
     const int64_t n_heads = m->config.n_heads + m->config.n_kv_heads;
     qn_tensor rstd = qn_activation(m, QN_BUF_QK_RSTD, l, n_heads);
-    rstd.data = (float *)rstd.data + first_head;
+    rstd = qn_from(rstd, first_head);
     rstd.shape[1] = x.shape[1];
     return (qn_norm_args){.x = x,
-                          .weight = qn_param_view(m, QN_BUF_PARAMS, weight, l),
+                          .weight = qn_weight(m, weight, l),
                           .rstd = rstd,
                           .eps = (float)m->config.norm_eps,
-                          .dweight = qn_param_view(m, QN_BUF_GRADS, weight, l),
+                          .dweight = qn_weight_grad(m, weight, l),
                           .workspace = workspace(m)};
 }
 
@@ -220,10 +220,9 @@ static qn_tensor by_sequence(const qn_model *m, qn_tensor x) {
 static qn_status extend_cache(qn_model *m, qn_buffer_id id, int64_t l, qn_tensor fresh,
                               qn_tensor *all) {
     const qn_config *c = &m->config;
-    qn_tensor cache = qn_tensor_4d(qn_buffer_at(m, id, l), QN_F32, m->B, m->plan.options.seq_len,
-                                   c->n_kv_heads, c->head_dim);
-    qn_tensor slot = cache;
-    slot.data = (float *)cache.data + m->start * cache.stride[1];
+    qn_tensor cache = qn_tensor_4d(qn_buffer_at(m, id, l), m->plan.buffers[id].dtype, m->B,
+                                   m->plan.options.seq_len, c->n_kv_heads, c->head_dim);
+    qn_tensor slot = qn_from(cache, m->start * cache.stride[1]);
     slot.shape[1] = m->T;
     QN_TRY(m->ops->cast(m->stream, slot, fresh));
     *all = cache;
@@ -381,7 +380,7 @@ static qn_role head_role(const qn_model *m) {
 /* Losses and, in training, the gradient of the final norm's output in its own place. */
 static qn_status classifier(qn_model *m, float grad_scale, bool train) {
     qn_classifier_args args = {.x = hidden(m, QN_BUF_FINAL_NORM, 0),
-                               .weight = qn_param_view(m, QN_BUF_PARAMS, head_role(m), -1),
+                               .weight = qn_weight(m, head_role(m), -1),
                                .targets = qn_per_token(m, QN_BUF_TARGETS, 0),
                                .losses = qn_per_token(m, QN_BUF_LOSSES, 0),
                                .grad_scale = grad_scale,
@@ -389,7 +388,7 @@ static qn_status classifier(qn_model *m, float grad_scale, bool train) {
                                .workspace = workspace(m)};
     if (train) {
         args.dx = args.x;
-        args.dweight = qn_param_view(m, QN_BUF_GRADS, head_role(m), -1);
+        args.dweight = qn_weight_grad(m, head_role(m), -1);
     }
     return m->ops->classifier(m->stream, &args);
 }

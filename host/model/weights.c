@@ -3,14 +3,22 @@
 #include <string.h>
 
 #include "model/model_impl.h"
+#include "quern/bf16.h"
 #include "quern/files.h"
 #include "quern/safetensors.h"
 
 /* ---- saving -------------------------------------------------------------------------- */
 
+/* The most precise copy of the parameters that the plan keeps. */
+static qn_buffer_id best_copy(const qn_model *m) {
+    return m->plan.buffers[QN_BUF_PARAMS].name ? QN_BUF_PARAMS : QN_BUF_WEIGHTS;
+}
+
 qn_status qn_model_save(const qn_model *m, const char *dir, uint64_t *checksum) {
-    const size_t bytes = (size_t)m->params.n_elements * sizeof(float);
-    float *values = malloc(bytes);
+    const qn_buffer_id id = best_copy(m);
+    const qn_dtype dtype = m->plan.buffers[id].dtype;
+    const size_t bytes = (size_t)m->params.n_elements * qn_dtype_size(dtype);
+    char *values = malloc(bytes);
     qn_named_tensor *tensors = calloc((size_t)m->params.count, sizeof *tensors);
     char *path = qn_path("%s/model.safetensors", dir);
     qn_status status = QN_OK;
@@ -18,14 +26,13 @@ qn_status qn_model_save(const qn_model *m, const char *dir, uint64_t *checksum) 
         status = qn_error(QN_CODE_MEMORY, "%s: no host memory for a copy of %zu bytes", dir, bytes);
         goto done;
     }
-    QN_TRY_GOTO(
-        status, done,
-        m->ops->copy(m->stream, values, qn_buffer_at(m, QN_BUF_PARAMS, 0), bytes, QN_COPY_TO_HOST));
+    QN_TRY_GOTO(status, done,
+                m->ops->copy(m->stream, values, qn_buffer_at(m, id, 0), bytes, QN_COPY_TO_HOST));
     QN_TRY_GOTO(status, done, m->ops->stream_sync(m->stream));
     for (int i = 0; i < m->params.count; i++) {
         const qn_param *p = &m->params.items[i];
-        tensors[i] = (qn_named_tensor){
-            p->name, qn_tensor_make(values + p->offset, QN_F32, p->rank, p->shape)};
+        char *data = values + (size_t)p->offset * qn_dtype_size(dtype);
+        tensors[i] = (qn_named_tensor){p->name, qn_tensor_make(data, dtype, p->rank, p->shape)};
     }
     const char *const metadata[] = {"format", "pt", NULL};
     status = qn_safetensors_write(path, tensors, m->params.count, metadata, checksum);
@@ -70,8 +77,7 @@ static bool convert(const qn_tensor *from, float *to, int64_t count) {
             if (from->dtype == QN_F16) {
                 to[i] = float_of_half(word);
             } else {
-                uint32_t bits = (uint32_t)word << 16;
-                memcpy(&to[i], &bits, sizeof bits);
+                to[i] = qn_float_of_bf16(word);
             }
         }
         return true;
@@ -106,6 +112,23 @@ static qn_status find_tensor(const qn_safetensors *file, const char *path, const
                     (long long)p->shape[1]);
 }
 
+/* Rounds in place, in the lower half of the same memory. */
+static void round_values(float *values, int64_t count) {
+    char *to = (char *)values;
+    for (int64_t i = 0; i < count; i++) {
+        const uint16_t word = qn_bf16_of_float(values[i]);
+        memcpy(to + 2 * i, &word, sizeof word);
+    }
+}
+
+qn_status qn_set_param(qn_model *m, const qn_param *p, float *values) {
+    const qn_tensor to = qn_param_view(m, best_copy(m), p->role, p->layer);
+    if (to.dtype == QN_BF16) round_values(values, p->count);
+    QN_TRY(m->ops->copy(m->stream, to.data, values, (size_t)p->count * qn_dtype_size(to.dtype),
+                        QN_COPY_TO_DEVICE));
+    return m->ops->stream_sync(m->stream);
+}
+
 static qn_status load_param(qn_model *m, const qn_safetensors *file, const char *path,
                             const qn_param *p) {
     qn_tensor tensor;
@@ -121,10 +144,7 @@ static qn_status load_param(qn_model *m, const qn_safetensors *file, const char 
                           p->name, qn_dtype_name(tensor.dtype));
         goto done;
     }
-    float *params = qn_buffer_at(m, QN_BUF_PARAMS, 0);
-    QN_TRY_GOTO(status, done,
-                m->ops->copy(m->stream, params + p->offset, values, bytes, QN_COPY_TO_DEVICE));
-    status = m->ops->stream_sync(m->stream);
+    status = qn_set_param(m, p, values);
 done:
     free(values);
     return status;
@@ -154,5 +174,5 @@ qn_status qn_model_load(qn_model *m, const char *dir) {
     }
     free(single);
     free(index);
-    return status;
+    return status ? status : qn_model_refresh_weights(m);
 }

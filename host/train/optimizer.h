@@ -5,6 +5,10 @@
 #include "quern/model.h"
 #include "quern/options.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 typedef struct qn_optimizer {
     qn_adamw_segment *segments; /* one a parameter: matrices decay, vectors do not */
     int n_segments;
@@ -18,4 +22,7 @@ void qn_optimizer_free(qn_optimizer *optimizer);
 qn_status qn_optimizer_step(const qn_optimizer *optimizer, qn_model *model,
                             const qn_train_options *options, int64_t step, double lr);
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -166,14 +166,14 @@ static qn_status open_config(const session *s, bool resume, qn_config *config) {
 }
 
 static qn_status open_model(session *s, const qn_config *config) {
-    const qn_plan_options plan = {.mode = QN_PLAN_TRAIN,
-                                  .batch_size = s->options.batch_size,
-                                  .seq_len = s->options.seq_len,
-                                  .grad_accum = s->options.grad_accum,
-                                  .recompute = (qn_recompute)s->options.recompute,
-                                  .attention = (qn_attn_impl)s->options.attention,
-                                  .compute = (qn_dtype)s->options.precision,
-                                  .documents = s->options.documents};
+    qn_plan_options plan = {.mode = QN_PLAN_TRAIN,
+                            .batch_size = s->options.batch_size,
+                            .seq_len = s->options.seq_len,
+                            .grad_accum = s->options.grad_accum,
+                            .recompute = (qn_recompute)s->options.recompute,
+                            .attention = (qn_attn_impl)s->options.attention,
+                            .documents = s->options.documents};
+    QN_TRY(qn_plan_set_precision(s->backend, (qn_dtype)s->options.precision, &plan));
     QN_TRY(qn_model_create(s->backend, config, &plan, &s->model));
     QN_TRY(qn_optimizer_make(qn_model_params(s->model), s->options.weight_decay, &s->optimizer));
     const size_t tokens = (size_t)(plan.batch_size * plan.seq_len);

@@ -28,11 +28,18 @@ void *qn_model_buffer(const qn_model *model, qn_buffer_id id);
 /* Initial values, a function of (config, seed) alone. */
 qn_status qn_model_init(qn_model *model, uint64_t seed);
 
+/* Rounds QN_BUF_PARAMS into QN_BUF_WEIGHTS, where the plan has both. Initialising and loading
+ * end with it, and the optimizer's update writes both; whoever else writes the masters calls it
+ * before the next pass. */
+qn_status qn_model_refresh_weights(qn_model *model);
+
 /* Reads the parameters from DIR/model.safetensors (or its index, when sharded): every
- * parameter must be there with its shape; fp32, bf16 and fp16 are converted. GPT-2 files
+ * parameter must be there with its shape; fp32, bf16 and fp16 are converted, to what the plan
+ * keeps. GPT-2 files
  * without the "transformer." prefix and tied files that repeat lm_head are fine. */
 qn_status qn_model_load(qn_model *model, const char *dir);
-/* Writes DIR/model.safetensors (fp32) under Hugging Face names; not atomic: DIR is
+/* Writes DIR/model.safetensors under Hugging Face names, in fp32, or in the storage dtype where
+ * the plan keeps no masters; not atomic: DIR is
  * published whole by the caller. *checksum (nullable): of the file. */
 qn_status qn_model_save(const qn_model *model, const char *dir, uint64_t *checksum);
 

@@ -14,6 +14,15 @@
  *   the matching *_workspace() returns for the same shapes (only shapes, dtypes
  *   and options need be set when asking), aligned to 64. Its content on entry
  *   and on return means nothing.
+ * - A backend declares its storage dtypes (qn_device_info). All tensors of a call that
+ *   are marked (storage) have one of them, the same: activations, their gradients, the
+ *   keys and values of a cache, and parameters that operations read. They are widened on
+ *   the way in, computed with in fp32, and rounded to nearest even on the way out. What
+ *   bears no mark is fp32, whatever the storage: means, scales, lse, losses, statistics,
+ *   the rotary table, parameter gradients, master parameters, moments, sums. Indices are
+ *   int32.
+ * - `compute` is what operands of matrix products, intermediate ones among them, are
+ *   rounded to; sums are fp32. With bf16 storage it is QN_BF16.
  * - Unless said otherwise every operation gives the same bits for the same
  *   inputs, backend and thread count.
  * - Shapes, dtypes, options are checked before anything is written: a misfit is
@@ -37,13 +46,17 @@ typedef struct qn_backend qn_backend; /* a device, opened; see backend.h */
 typedef struct qn_stream qn_stream;   /* an ordered queue of work */
 typedef struct qn_event qn_event;     /* a point in a stream */
 
+enum { QN_MAX_STORAGE = 4 };
+
 typedef struct qn_device_info {
-    char name[128];      /* e.g. "AMD EPYC, 2 threads, AVX2" */
-    char arch[32];       /* instruction set or compute capability */
-    int n_threads;       /* CPU threads in use; 0 on a GPU */
-    size_t memory_total; /* bytes */
-    size_t memory_free;  /* bytes, when asked */
-    bool bf16_gemm;      /* the hardware has bf16 matrix instructions */
+    char name[128];                   /* e.g. "AMD EPYC, 2 threads, AVX2" */
+    char arch[32];                    /* instruction set or compute capability */
+    int n_threads;                    /* CPU threads in use; 0 on a GPU */
+    size_t memory_total;              /* bytes */
+    size_t memory_free;               /* bytes, when asked */
+    bool bf16_gemm;                   /* the hardware has bf16 matrix instructions */
+    qn_dtype storage[QN_MAX_STORAGE]; /* storage dtypes, best first */
+    int n_storage;                    /* 1 to QN_MAX_STORAGE */
 } qn_device_info;
 
 typedef enum qn_copy_kind {
@@ -57,7 +70,8 @@ typedef enum qn_copy_kind {
 typedef enum qn_epilogue {
     QN_EPILOGUE_NONE,
     QN_EPILOGUE_BIAS,    /* C += bias, broadcast over rows */
-    QN_EPILOGUE_GELU,    /* aux = op(A)·op(B) (+ bias when it has data); C = gelu(aux) */
+    QN_EPILOGUE_GELU,    /* aux = op(A)·op(B) (+ bias when it has data); C = gelu(aux),
+                            of aux before or after its rounding to storage */
     QN_EPILOGUE_DGELU,   /* C = (op(A)·op(B)) ∘ gelu'(aux) */
     QN_EPILOGUE_BGRAD_A, /* besides C: bias (M) += Σₖ op(A)[m,k] */
     QN_EPILOGUE_BGRAD_B, /* besides C: bias (N) += Σₖ op(B)[k,n] */
@@ -65,9 +79,11 @@ typedef enum qn_epilogue {
 
 /* C (M,N) = op(A) (M,K) · op(B) (K,N) + beta·C, then the epilogue. gelu is the
  * tanh approximation, as GPT-2 and cuBLASLt have it. beta other than 0 goes with
- * NONE and the BGRADs only. aux (M,N); bias (N), or as the epilogue says. With
- * beta == 0 the old content of C is never read. compute == QN_BF16 rounds the
- * operands to bf16 (to nearest even) and accumulates in fp32; QN_F32 keeps fp32. */
+ * NONE and the BGRADs only, and with C in fp32. aux (M,N); bias (N), or as the epilogue
+ * says. With beta == 0 the old content of C is never read. compute == QN_BF16 rounds the
+ * operands to bf16 (to nearest even) and accumulates in fp32; QN_F32 keeps fp32.
+ * a, b, aux (storage); c (storage), or fp32 with NONE and BGRAD (logits, gradients of
+ * weights); bias (storage), but with the BGRADs, a gradient itself, fp32. */
 typedef struct qn_gemm_args {
     qn_tensor a, b, c;
     bool transpose_a, transpose_b;
@@ -85,7 +101,7 @@ typedef struct qn_gemm_args {
  * Backward: dwte[tokens[n]] += dout[n], dwpe[positions[n]] += dout[n]; the order
  * of additions into a row is fixed. An index outside its table is
  * QN_CODE_INVALID where the backend can see it (the CPU always; the loader has
- * checked tokens before). */
+ * checked tokens before). wte, wpe, out, dout (storage); dwte, dwpe fp32. */
 typedef struct qn_embedding_args {
     qn_tensor tokens, positions;
     qn_tensor wte, wpe;   /* forward */
@@ -103,10 +119,12 @@ typedef struct qn_embedding_args {
  * sum may be residual or x itself. out may be x itself in the forward pass.
  *   RMSNorm    out = x·rstd ∘ weight,              rstd = (mean(x²) + eps)^-½
  *   LayerNorm  out = (x − mean)·rstd ∘ weight + bias, rstd = (var(x) + eps)^-½
- * mean and rstd: fp32, (N) or (N,H).
+ * mean and rstd: fp32, (N) or (N,H). A sum is rounded to storage before it is normalised,
+ * so that normalising what was stored gives the same bits.
  * Backward: x is what was normalised (sum, where there was one);
  * dx = dresidual (when it has data) + the norm's gradient of dout; dx may be
- * dresidual or dout itself. dweight, dbias add. */
+ * dresidual or dout itself. dweight, dbias add.
+ * x, residual, sum, weight, bias, out, dout, dresidual, dx (storage); dweight, dbias fp32. */
 typedef struct qn_norm_args {
     qn_tensor x, residual, sum; /* forward; x also backward */
     qn_tensor weight, bias;     /* bias: LayerNorm only */
@@ -120,7 +138,7 @@ typedef struct qn_norm_args {
 
 /* ---- rotary positions ---------------------------------------------------- */
 
-/* Rotates x (N,H,D) in place by the angle of positions[n]: the pairs are
+/* Rotates x (N,H,D) (storage) in place by the angle of positions[n]: the pairs are
  * (i, i + D/2), as Hugging Face's rotate_half has them. `table` (P,D) fp32 holds
  * cos(p·theta^(−2i/D)) in its first D/2 columns and sin in the others, as
  * rope_table makes it. `inverse` rotates back, which is the backward pass. */
@@ -166,8 +184,8 @@ typedef struct qn_attn_stats {
  * Backward: recomputes P = exp(S − lse), delta = rowsum(dout ∘ o); dv = Pᵀ·dout,
  * dS = P ∘ (dout·vᵀ − delta), dq = scale·dS·k, dk = scale·dSᵀ·q; dk, dv sum over
  * the query heads of their group (Dao, FlashAttention-2, 2307.08691, alg. 1 and 2).
- * q, o, dout, dq (B,Tq,Hq,D); k, v, dk, dv (B,Tk,Hkv,D); lse (B,Hq,Tq) fp32, natural
- * log. The last axis has stride 1, the others any: slices of one qkv buffer are fine.
+ * q, o, dout, dq (B,Tq,Hq,D); k, v, dk, dv (B,Tk,Hkv,D), all (storage); lse (B,Hq,Tq)
+ * fp32, natural log. The last axis has stride 1, the others any: slices of one qkv buffer are fine.
  * Hq is a multiple of Hkv; query head h reads key head h / (Hq/Hkv). D is a multiple
  * of 8, at most 256. Query row i stands at position i + (Tk − Tq) of the keys
  * (Tq ≤ Tk: a KV cache is a longer k and v).
@@ -190,7 +208,7 @@ typedef struct qn_attention_args {
     bool causal;
     int64_t window;
     qn_attn_impl impl;
-    qn_dtype compute; /* NAIVE's products; FUSED on the CPU is fp32 */
+    qn_dtype compute; /* NAIVE's products, P and dS among them; FUSED on the CPU is fp32 */
     qn_attn_stats *stats;
     qn_tensor dout, dq, dk, dv; /* backward */
     bool deterministic;
@@ -200,7 +218,7 @@ typedef struct qn_attention_args {
 /* ---- feed-forward gates --------------------------------------------------- */
 
 /* gate_up (N,2F): gate in the first F columns, up in the others.
- * out (N,F) = silu(gate) ∘ up. dgate_up may be gate_up itself. */
+ * out (N,F) = silu(gate) ∘ up. dgate_up may be gate_up itself. All (storage). */
 typedef struct qn_swiglu_args {
     qn_tensor gate_up, out;
     qn_tensor dout, dgate_up;
@@ -212,7 +230,8 @@ typedef struct qn_swiglu_args {
  * that logits never exist whole. x (N,C), weight (V,C), targets (N) int32, where a
  * negative target is ignored (loss 0, no gradient). losses (N) fp32 in nats.
  * When dx has data: dx = grad_scale·∂Σlosses/∂x, and dweight (V,C), if it has
- * data, adds grad_scale·∂Σlosses/∂weight. dx may be x itself. */
+ * data, adds grad_scale·∂Σlosses/∂weight. dx may be x itself. x, weight, dx (storage);
+ * dweight fp32. */
 typedef struct qn_classifier_args {
     qn_tensor x, weight, targets, losses;
     qn_tensor dx, dweight;
@@ -235,11 +254,16 @@ typedef struct qn_adamw_segment {
  * param −= lr·(m̂/(√v̂ + eps) + weight_decay·param). clip == 0 is off.
  * grad_sumsq (device): one fp32, the sum of squares of grad. When it is not finite
  * nothing is updated. `segments` lie in host memory, ascend and do not overlap;
- * elements outside any segment stay as they are (frozen). */
+ * elements outside any segment stay as they are (frozen).
+ * weights: nullable; the working copy of the parameters that operations read, `count`
+ * elements of weights_dtype, a storage dtype other than fp32. Each new parameter is
+ * written there too, rounded to nearest even. */
 typedef struct qn_adamw_args {
     float *param;      /* (device) */
     const float *grad; /* (device) */
     float *m, *v;      /* (device) */
+    void *weights;     /* (device) */
+    qn_dtype weights_dtype;
     int64_t count;
     const qn_adamw_segment *segments;
     int n_segments;
@@ -274,10 +298,10 @@ typedef struct qn_ops {
     qn_status (*zero)(qn_stream *, void *dst, size_t bytes);
     /* dst = src converted, elementwise; the same shape, any strides. fp32 and bf16. */
     qn_status (*cast)(qn_stream *, qn_tensor dst, qn_tensor src);
-    /* dst = a + b, elementwise, (N,C); dst may be a or b. */
+    /* dst = a + b, elementwise, (N,C) (storage); dst may be a or b. */
     qn_status (*add)(qn_stream *, qn_tensor dst, qn_tensor a, qn_tensor b);
 
-    /* reductions over dense tensors; *out (device) fp32, accumulated in higher precision */
+    /* reductions over dense fp32 tensors; *out (device) fp32, accumulated in higher precision */
     qn_status (*sum)(qn_stream *, qn_tensor x, float *out);
     qn_status (*sum_squares)(qn_stream *, qn_tensor x, float *out);
 
@@ -305,7 +329,7 @@ typedef struct qn_ops {
 
     qn_status (*swiglu_forward)(qn_stream *, const qn_swiglu_args *);
     qn_status (*swiglu_backward)(qn_stream *, const qn_swiglu_args *);
-    /* out = gelu(x), (N,F); recomputation of what QN_EPILOGUE_GELU made. */
+    /* out = gelu(x), (N,F) (storage); recomputation of what QN_EPILOGUE_GELU made. */
     qn_status (*gelu)(qn_stream *, qn_tensor out, qn_tensor x);
 
     size_t (*classifier_workspace)(qn_backend *, const qn_classifier_args *);

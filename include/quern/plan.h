@@ -34,14 +34,25 @@ typedef struct qn_plan_options {
     qn_recompute recompute;
     qn_attn_impl attention;
     qn_dtype compute; /* of matrix operands: QN_F32 or QN_BF16 */
+    qn_dtype storage; /* of activations and of the parameters in use; see qn_plan_set_precision */
     bool documents;   /* attention stays inside documents */
     bool deterministic;
 } qn_plan_options;
 
-/* One buffer of the arena, by what it holds. Where `per layer` is said, there is one
- * copy a layer if the backward pass needs it, and one in all otherwise. */
+/* Sets `compute` and `storage` for a precision (QN_F32 or QN_BF16) on a backend: everything in
+ * the precision's dtype where the backend stores it; otherwise fp32 storage, if the backend has
+ * that, with products in the precision; otherwise QN_CODE_USAGE. */
+qn_status qn_plan_set_precision(qn_backend *backend, qn_dtype precision, qn_plan_options *options);
+
+/* The precision of work that asks for none: fp32 where the backend stores it, else its best. */
+qn_status qn_default_precision(qn_backend *backend, qn_dtype *out);
+
+/* One buffer of the arena, by what it holds: in the storage dtype if it is an activation, a
+ * gradient of one, the cache or the working copy; else fp32, or int32 if indices. Where `per layer`
+ * is said, there is one copy a layer if the backward pass needs it, and one in all otherwise. */
 typedef enum qn_buffer_id {
-    QN_BUF_PARAMS,
+    QN_BUF_PARAMS,  /* fp32 masters: with fp32 storage or in training */
+    QN_BUF_WEIGHTS, /* working copy that operations read, unless storage is fp32 */
     QN_BUF_GRADS,
     QN_BUF_ADAM_M,
     QN_BUF_ADAM_V,

@@ -48,6 +48,11 @@ static qn_status check_arrays(const qn_adamw_args *args) {
         if (!arrays[i].data && args->count > 0)
             return qn_error(QN_CODE_INVALID, "adamw: %s is NULL, expected %lld elements",
                             arrays[i].name, (long long)args->count);
+    if (args->weights)
+        return qn_error(QN_CODE_UNSUPPORTED,
+                        "adamw: weights is a working copy in %s; this backend stores fp32, where "
+                        "param is all there is",
+                        qn_show_dtype(args->weights_dtype));
     if (!args->grad_sumsq) return qn_error(QN_CODE_INVALID, "adamw: grad_sumsq is NULL");
     return QN_OK;
 }

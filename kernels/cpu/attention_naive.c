@@ -10,8 +10,8 @@
 
 #include "attention_problem.h"
 #include "attention_stats.h"
-#include "bf16.h"
 #include "mathf.h"
+#include "quern/bf16.h"
 
 /* ---- the workspace ------------------------------------------------------------- */
 

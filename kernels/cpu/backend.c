@@ -86,6 +86,8 @@ static qn_status device_info(qn_backend *backend, qn_device_info *info) {
     if (proc_value("/proc/meminfo", "MemAvailable", free_kib, sizeof free_kib))
         info->memory_free = (size_t)strtoull(free_kib, NULL, 10) * 1024;
     info->bf16_gemm = cpu->bf16 != NULL;
+    info->storage[0] = QN_F32;
+    info->n_storage = 1;
     return QN_OK;
 }
 

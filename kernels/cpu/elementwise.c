@@ -1,9 +1,9 @@
 /* elementwise.c: copies, conversions and additions; all run at the speed of memory. */
 #include <string.h>
 
-#include "bf16.h"
 #include "check.h"
 #include "cpu.h"
+#include "quern/bf16.h"
 #include "rows.h"
 
 /* ---- bytes ---------------------------------------------------------------- */

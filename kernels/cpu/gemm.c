@@ -4,11 +4,11 @@
 #include <omp.h>
 #include <string.h>
 
-#include "bf16.h"
 #include "check.h"
 #include "cpu.h"
 #include "gelu.h"
 #include "gemm_bf16.h"
+#include "quern/bf16.h"
 #include "reduce.h"
 #include "rows.h"
 

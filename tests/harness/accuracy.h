@@ -1,6 +1,8 @@
 // accuracy.h: when is a result good enough? When its error is at most twice the error
 // that the plain computation in the same precision makes, plus one rounding of the
 // result. References are templates: double gives the exact values, float the plain ones.
+// Where results are stored in a narrower dtype, the plain computation rounds the exact ones
+// to it.
 #ifndef QUERN_TESTS_ACCURACY_H
 #define QUERN_TESTS_ACCURACY_H
 
@@ -12,6 +14,9 @@
 #include <functional>
 #include <string>
 #include <vector>
+
+#include "quern/bf16.h"
+#include "quern/tensor.h"
 
 namespace harness {
 
@@ -38,19 +43,36 @@ inline Error size_of(const std::vector<double> &exact) {
     return error_of(std::vector<double>(exact.size()), exact);
 }
 
-// By the largest error and by the root of the mean square. `term` is the size of the
-// terms of a difference, where they may cancel to less than that.
-inline void expect_accurate(const std::string &name, const std::vector<float> &result,
-                            const std::vector<double> &exact, const std::vector<float> &plain,
-                            double term = 0) {
+// The error of storing the exact values.
+inline Error storage_error(qn_dtype storage, const std::vector<double> &exact) {
+    if (storage == QN_F32) return {};
+    std::vector<float> x = convert<float>(exact);
+    for (float &value : x) value = qn_round_bf16(value);
+    return error_of(x, exact);
+}
+
+// By the largest error and by the root of the mean square, of a result in a storage dtype.
+// `term` is the size of the terms of a difference, where they may cancel to less than that.
+inline void expect_stored(qn_dtype storage, const std::string &name,
+                          const std::vector<float> &result, const std::vector<double> &exact,
+                          const std::vector<float> &plain, double term = 0) {
     ASSERT_EQ(result.size(), exact.size()) << name;
     ASSERT_EQ(result.size(), plain.size()) << name;
     const double rounding = 0x1p-23;
-    Error got = error_of(result, exact), allowed = error_of(plain, exact), size = size_of(exact);
-    EXPECT_LE(got.largest, 2 * allowed.largest + rounding * std::max(size.largest, term))
-        << name << ": largest error; the plain computation has " << allowed.largest;
-    EXPECT_LE(got.rms, 2 * allowed.rms + rounding * std::max(size.rms, term))
-        << name << ": rms error; the plain computation has " << allowed.rms;
+    Error got = error_of(result, exact), size = size_of(exact);
+    Error plain_error = error_of(plain, exact), stored = storage_error(storage, exact);
+    double largest = plain_error.largest + stored.largest, rms = plain_error.rms + stored.rms;
+    EXPECT_LE(got.largest, 2 * largest + rounding * std::max(size.largest, term))
+        << name << ": largest error; the plain computation has " << largest;
+    EXPECT_LE(got.rms, 2 * rms + rounding * std::max(size.rms, term))
+        << name << ": rms error; the plain computation has " << rms;
+}
+
+// The same of an fp32 result.
+inline void expect_accurate(const std::string &name, const std::vector<float> &result,
+                            const std::vector<double> &exact, const std::vector<float> &plain,
+                            double term = 0) {
+    expect_stored(QN_F32, name, result, exact, plain, term);
 }
 
 // Each element by itself, within that many units in its last place.

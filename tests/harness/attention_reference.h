@@ -6,11 +6,11 @@
 
 #include <cmath>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 #include <type_traits>
 #include <vector>
 
+#include "quern/bf16.h"
 #include "quern/ops.h"
 
 namespace reference {
@@ -51,19 +51,13 @@ template <typename Real> struct AttentionResult {
     std::vector<int64_t> counts;
 };
 
-inline float to_bf16(float x) {
-    uint32_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    bits = (bits + 0x7fff + ((bits >> 16) & 1)) & 0xffff0000u;
-    memcpy(&x, &bits, sizeof bits);
-    return x;
-}
-
 template <typename Real> class Attention {
   public:
-    // With bf16 every operand of a product is rounded.
-    Attention(const AttentionShape &shape, const AttentionInputs<Real> &in, bool bf16 = false)
-        : s(shape), in(in), bf16(bf16) {}
+    // With bf16 every operand of a product is rounded. The backward pass reads stored_o, if
+    // there is one, in place of the o that it finds.
+    Attention(const AttentionShape &shape, const AttentionInputs<Real> &in, bool bf16 = false,
+              const std::vector<Real> *stored_o = nullptr)
+        : s(shape), in(in), bf16(bf16), stored_o(stored_o) {}
 
     AttentionResult<Real> run(int64_t local_window = 0) {
         r.o.assign(s.q_size(), 0);
@@ -88,9 +82,10 @@ template <typename Real> class Attention {
     const AttentionShape &s;
     const AttentionInputs<Real> &in;
     bool bf16;
+    const std::vector<Real> *stored_o;
     AttentionResult<Real> r;
 
-    Real round(Real x) const { return bf16 ? (Real)to_bf16((float)x) : x; }
+    Real round(Real x) const { return bf16 ? (Real)qn_round_bf16((float)x) : x; }
     int64_t q_at(int64_t b, int64_t i, int64_t h) const {
         return ((b * s.n_queries + i) * s.n_heads + h) * s.head_dim;
     }
@@ -131,7 +126,8 @@ template <typename Real> class Attention {
                 o[d] += round(p[n]) * round(in.v[k_at(b, keys[n], h) + d]);
 
         Real delta = 0, lse = r.lse[(b * s.n_heads + h) * s.n_queries + i];
-        for (int64_t d = 0; d < s.head_dim; d++) delta += o[d] * dout[d];
+        const Real *read_o = stored_o ? &(*stored_o)[q_at(b, i, h)] : o;
+        for (int64_t d = 0; d < s.head_dim; d++) delta += read_o[d] * dout[d];
         for (size_t n = 0; n < keys.size(); n++) p[n] = std::exp(scores[n] - lse);
         for (size_t n = 0; n < keys.size(); n++) {
             int64_t at = k_at(b, keys[n], h);

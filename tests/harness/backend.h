@@ -1,5 +1,5 @@
-// backend.h: the backends under test, and memory of theirs that notices stray writes.
-// Tests reach it through the table of operations only.
+// backend.h: the backends under test, each with every dtype that it stores, and memory of
+// theirs that notices stray writes. Tests reach it through the table of operations only.
 #ifndef QUERN_TESTS_BACKEND_H
 #define QUERN_TESTS_BACKEND_H
 
@@ -7,19 +7,24 @@
 
 #include <cstring>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "quern/backend.h"
+#include "quern/bf16.h"
 
 namespace harness {
 
-struct BackendCase {
+struct BackendUnderTest {
     const char *name;
-    int n_threads;
+    qn_status (*open)(int n_threads, qn_backend **out);
+    std::vector<int> n_threads; // each of them is a case
+    bool sees_indices;          // refuses indices outside their tables
 };
 
-// Conformance holds for each of these.
-inline std::vector<BackendCase> backend_cases() { return {{"cpu", 1}, {"cpu", 2}, {"cpu", 3}}; }
+// Conformance holds for each of these. The list is linked with the test: backends_cpu.cc, or
+// that of another build.
+std::vector<BackendUnderTest> backends_under_test();
 
 inline void expect_ok(qn_status status) {
     EXPECT_EQ(qn_status_code(status), QN_CODE_OK) << qn_message(status);
@@ -35,12 +40,21 @@ inline void expect_refused(qn_status status, qn_code code, const std::vector<std
     qn_status_free(status);
 }
 
-// An open backend with one stream.
+// x rounded to what the dtype can hold.
+inline std::vector<float> rounded(qn_dtype dtype, std::vector<float> x) {
+    if (dtype == QN_BF16)
+        for (float &value : x) value = qn_round_bf16(value);
+    return x;
+}
+
+// An open backend with one stream; tensors are stored in one of its dtypes.
 class Device {
   public:
-    explicit Device(const BackendCase &c) {
-        expect_ok(qn_backend_open(c.name, c.n_threads, &backend));
+    Device(const BackendUnderTest &b, int n_threads) : sees_indices(b.sees_indices) {
+        expect_ok(b.open(n_threads, &backend));
         expect_ok(ops().stream_create(backend, &stream));
+        expect_ok(ops().device_info(backend, &info));
+        storage = info.storage[0];
     }
     ~Device() {
         ops().stream_destroy(stream);
@@ -51,17 +65,40 @@ class Device {
 
     const qn_ops &ops() const { return *backend->ops; }
 
+    // What storage leaves of x: what a reference should be given.
+    std::vector<float> stored(const std::vector<float> &x) const { return rounded(storage, x); }
+
+    // With bf16 storage products are in bf16 too.
+    bool computes(qn_dtype compute) const { return storage == QN_F32 || compute == QN_BF16; }
+    qn_dtype compute() const { return computes(QN_F32) ? QN_F32 : QN_BF16; }
+
     qn_backend *backend = nullptr;
     qn_stream *stream = nullptr;
+    qn_device_info info;
+    qn_dtype storage;
+    bool sees_indices;
 };
 
-// Calls f(device) for every backend under test.
-template <typename F> void on_each_backend(F f) {
-    for (const BackendCase &c : backend_cases()) {
-        SCOPED_TRACE(std::string(c.name) + ", " + std::to_string(c.n_threads) + " threads");
-        Device device(c);
+// Calls f(device) for every dtype that a backend stores.
+template <typename F> void on_backend(const BackendUnderTest &b, int n_threads, F f) {
+    Device device(b, n_threads);
+    for (int i = 0; i < device.info.n_storage; i++) {
+        device.storage = device.info.storage[i];
+        SCOPED_TRACE(std::string(b.name) + ", " + std::to_string(n_threads) + " threads, " +
+                     qn_dtype_name(device.storage));
         f(device);
     }
+}
+
+// Calls f(device) for every backend under test with each of its thread counts and dtypes.
+template <typename F> void on_each_backend(F f) {
+    for (const BackendUnderTest &b : backends_under_test())
+        for (int n_threads : b.n_threads) on_backend(b, n_threads, f);
+}
+
+// The same with one thread count each, for what takes long.
+template <typename F> void on_each_dtype(F f) {
+    for (const BackendUnderTest &b : backends_under_test()) on_backend(b, b.n_threads.back(), f);
 }
 
 // ---- memory ---------------------------------------------------------------------
@@ -69,12 +106,10 @@ template <typename F> void on_each_backend(F f) {
 // Device memory full of NaN, with guards at both ends.
 class DeviceBytes {
   public:
-    enum { kGuard = 128 };
+    enum { kGuard = 128, kPoison = 0xff }; // a NaN in every dtype
 
-    DeviceBytes(Device &d, size_t bytes) : device(d), size(bytes), image(bytes + 2 * kGuard) {
-        const uint32_t poison = 0x7fc0dead; // a NaN of our own
-        for (size_t i = 0; i < image.size(); i++)
-            image[i] = (unsigned char)(poison >> (8 * (i % 4)));
+    DeviceBytes(Device &d, size_t bytes)
+        : device(d), size(bytes), image(bytes + 2 * kGuard, kPoison) {
         expect_ok(device.ops().alloc(device.backend, image.size(), &memory));
         upload();
     }
@@ -128,6 +163,7 @@ enum class Layout {
 template <typename T> constexpr qn_dtype dtype_of();
 template <> constexpr qn_dtype dtype_of<float>() { return QN_F32; }
 template <> constexpr qn_dtype dtype_of<int32_t>() { return QN_I32; }
+template <> constexpr qn_dtype dtype_of<int64_t>() { return QN_I64; }
 template <> constexpr qn_dtype dtype_of<uint16_t>() { return QN_BF16; }
 
 // A tensor on the device. Its values enter and leave as dense vectors; what lies between
@@ -136,10 +172,7 @@ template <typename T> class DeviceTensor {
   public:
     // Poisoned.
     DeviceTensor(Device &d, const std::vector<int64_t> &shape, Layout layout = Layout::kPadded)
-        : view(layout_view(shape, layout)), start(layout == Layout::kPadded ? 1 : 0),
-          bytes(d, (start + span(view)) * sizeof(T)) {
-        view.data = (T *)bytes.data() + start;
-    }
+        : DeviceTensor(d, dtype_of<T>(), shape, layout) {}
     DeviceTensor(Device &d, const std::vector<int64_t> &shape, const std::vector<T> &values,
                  Layout layout = Layout::kPadded)
         : DeviceTensor(d, shape, layout) {
@@ -147,7 +180,7 @@ template <typename T> class DeviceTensor {
     }
 
     void write(const std::vector<T> &values) {
-        each([&](size_t at, size_t i) { memcpy(&bytes.image[at], &values[i], sizeof(T)); });
+        each([&](size_t at, size_t i) { put(&bytes.image[at], values[i]); });
         bytes.upload();
     }
 
@@ -156,8 +189,8 @@ template <typename T> class DeviceTensor {
         std::vector<unsigned char> now = bytes.download(), rest = bytes.image;
         std::vector<T> values((size_t)qn_tensor_numel(&view));
         each([&](size_t at, size_t i) {
-            memcpy(&values[i], &now[at], sizeof(T));
-            memcpy(&rest[at], &now[at], sizeof(T));
+            values[i] = get(&now[at]);
+            memcpy(&rest[at], &now[at], qn_dtype_size(view.dtype));
         });
         EXPECT_EQ(rest == now, true) << "written outside the tensor";
         return values;
@@ -170,9 +203,16 @@ template <typename T> class DeviceTensor {
 
     qn_tensor view;
 
+  protected:
+    DeviceTensor(Device &d, qn_dtype dtype, const std::vector<int64_t> &shape, Layout layout)
+        : view(layout_view(dtype, shape, layout)), start(layout == Layout::kPadded ? 1 : 0),
+          bytes(d, (start + span(view)) * qn_dtype_size(dtype)) {
+        view.data = (char *)bytes.data() + start * qn_dtype_size(dtype);
+    }
+
   private:
-    static qn_tensor layout_view(const std::vector<int64_t> &shape, Layout layout) {
-        qn_tensor t = qn_tensor_make(nullptr, dtype_of<T>(), (int)shape.size(), shape.data());
+    static qn_tensor layout_view(qn_dtype dtype, const std::vector<int64_t> &shape, Layout layout) {
+        qn_tensor t = qn_tensor_make(nullptr, dtype, (int)shape.size(), shape.data());
         int64_t step = 1;
         for (int i = t.rank - 1; i >= 0; i--) {
             t.stride[i] = step;
@@ -188,6 +228,25 @@ template <typename T> class DeviceTensor {
         }
         return (size_t)last + 1;
     }
+    // Floats may be stored in bf16, which must hold them as they are.
+    bool is_narrow() const { return std::is_same<T, float>::value && view.dtype == QN_BF16; }
+    void put(unsigned char *to, T value) const {
+        const uint16_t word = is_narrow() ? qn_bf16_of_float((float)value) : 0;
+        if (!is_narrow())
+            memcpy(to, &value, sizeof value);
+        else if (value == value && (T)qn_float_of_bf16(word) != value)
+            ADD_FAILURE() << value << " was not rounded to bf16 before it was written";
+        else
+            memcpy(to, &word, sizeof word);
+    }
+    T get(const unsigned char *from) const {
+        uint16_t word;
+        memcpy(&word, from, sizeof word);
+        T value = (T)qn_float_of_bf16(word);
+        if (!is_narrow()) memcpy(&value, from, sizeof value);
+        return value;
+    }
+
     // f(byte in the image, index in the dense vector)
     template <typename F> void each(F f) const {
         size_t i = 0;
@@ -197,7 +256,7 @@ template <typename T> class DeviceTensor {
                     for (int64_t d = 0; d < view.shape[3]; d++) {
                         int64_t at = start + a * view.stride[0] + b * view.stride[1] +
                                      c * view.stride[2] + d * view.stride[3];
-                        f((size_t)at * sizeof(T) + DeviceBytes::kGuard, i++);
+                        f((size_t)at * qn_dtype_size(view.dtype) + DeviceBytes::kGuard, i++);
                     }
     }
 
@@ -205,8 +264,20 @@ template <typename T> class DeviceTensor {
     DeviceBytes bytes;
 };
 
-using Floats = DeviceTensor<float>;
+using Floats = DeviceTensor<float>; // always fp32
 using Ints = DeviceTensor<int32_t>;
+
+// Floats in the device's storage dtype.
+class Stored : public DeviceTensor<float> {
+  public:
+    Stored(Device &d, const std::vector<int64_t> &shape, Layout layout = Layout::kPadded)
+        : DeviceTensor(d, d.storage, shape, layout) {}
+    Stored(Device &d, const std::vector<int64_t> &shape, const std::vector<float> &values,
+           Layout layout = Layout::kPadded)
+        : Stored(d, shape, layout) {
+        write(values);
+    }
+};
 
 inline qn_tensor absent() { return qn_tensor{}; }
 

@@ -1,4 +1,5 @@
-// small_model.h: small models of every kind on the CPU backend.
+// small_model.h: small models of every kind on the CPU backend, or on the one that stores
+// bf16.
 #ifndef QUERN_TESTS_SMALL_MODEL_H
 #define QUERN_TESTS_SMALL_MODEL_H
 
@@ -11,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/bf16_backend.h"
 #include "harness/status.h"
 #include "harness/transformer_reference.h"
 #include "quern/backend.h"
@@ -72,6 +74,16 @@ inline qn_plan_options small_options(int64_t batch_size, int64_t seq_len,
     return o;
 }
 
+// The same with bf16 products, and with everything stored in bf16.
+inline qn_plan_options bf16_products(qn_plan_options o) {
+    o.compute = QN_BF16;
+    return o;
+}
+inline qn_plan_options bf16_storage(qn_plan_options o) {
+    o.compute = o.storage = QN_BF16;
+    return o;
+}
+
 // Initial values of a parameter, moved off the zeros and ones of norms and biases, which
 // would hide mistakes.
 inline std::vector<float> varied_init(const qn_params *params, int item, uint64_t seed) {
@@ -120,7 +132,8 @@ class SmallModel {
   public:
     SmallModel(const qn_config &config, const qn_plan_options &options, uint64_t seed = 7)
         : config(config) {
-        EXPECT_OK(qn_cpu_open(2, &backend));
+        EXPECT_OK(options.storage == QN_BF16 ? harness::open_bf16_backend(2, &backend)
+                                             : qn_cpu_open(2, &backend));
         EXPECT_OK(qn_model_create(backend, &this->config, &options, &model));
         if (!model) return;
         for (int i = 0; i < params()->count; i++)
@@ -135,25 +148,45 @@ class SmallModel {
 
     const qn_params *params() const { return qn_model_params(model); }
 
+    // The copy of the parameters that is the most precise.
+    qn_buffer_id params_id() const {
+        return qn_model_buffer(model, QN_BUF_PARAMS) ? QN_BUF_PARAMS : QN_BUF_WEIGHTS;
+    }
+
     void set_param(const qn_param &p, const std::vector<float> &values) {
-        float *all = (float *)qn_model_buffer(model, QN_BUF_PARAMS);
-        EXPECT_OK(backend->ops->copy(qn_model_stream(model), all + p.offset, values.data(),
-                                     values.size() * sizeof(float), QN_COPY_TO_DEVICE));
+        write(params_id(), p.offset, values);
+        EXPECT_OK(qn_model_refresh_weights(model));
+    }
+
+    // Elements of a buffer from `offset` on, rounded to its dtype.
+    void write(qn_buffer_id id, int64_t offset, const std::vector<float> &values) {
+        const size_t size = qn_dtype_size(dtype(id));
+        std::vector<uint16_t> words;
+        for (float x : values) words.push_back(qn_bf16_of_float(x));
+        const void *from = size == 2 ? (const void *)words.data() : values.data();
+        EXPECT_OK(backend->ops->copy(qn_model_stream(model),
+                                     (char *)qn_model_buffer(model, id) + offset * size, from,
+                                     values.size() * size, QN_COPY_TO_DEVICE));
         EXPECT_OK(backend->ops->stream_sync(qn_model_stream(model)));
     }
 
-    // The first `count` fp32 of a buffer, or all of its first copy.
+    // The first `count` elements of a buffer of floats, or all of its first copy.
     std::vector<float> buffer(qn_buffer_id id, int64_t count = -1) const {
         std::vector<float> out(count < 0 ? qn_model_plan(model)->buffers[id].count : count);
-        EXPECT_OK(backend->ops->copy(qn_model_stream(model), out.data(), qn_model_buffer(model, id),
-                                     out.size() * sizeof(float), QN_COPY_TO_HOST));
+        std::vector<uint16_t> words(out.size());
+        const bool narrow = dtype(id) == QN_BF16;
+        EXPECT_OK(backend->ops->copy(
+            qn_model_stream(model), narrow ? (void *)words.data() : out.data(),
+            qn_model_buffer(model, id), out.size() * qn_dtype_size(dtype(id)), QN_COPY_TO_HOST));
         EXPECT_OK(backend->ops->stream_sync(qn_model_stream(model)));
+        for (size_t i = 0; narrow && i < out.size(); i++) out[i] = qn_float_of_bf16(words[i]);
         return out;
     }
 
-    // The parameters in float64 under their names.
+    // The parameters in float64 under their names, as operations read them.
     reference::Weights weights() const {
-        const std::vector<float> all = buffer(QN_BUF_PARAMS);
+        const bool copy = qn_model_buffer(model, QN_BUF_WEIGHTS) != nullptr;
+        const std::vector<float> all = buffer(copy ? QN_BUF_WEIGHTS : QN_BUF_PARAMS);
         reference::Weights out;
         for (int i = 0; i < params()->count; i++) {
             const qn_param &p = params()->items[i];
@@ -178,6 +211,9 @@ class SmallModel {
     qn_config config;
     qn_backend *backend = nullptr;
     qn_model *model = nullptr;
+
+  private:
+    qn_dtype dtype(qn_buffer_id id) const { return qn_model_plan(model)->buffers[id].dtype; }
 };
 
 #endif

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "quern/bf16.h"
 #include "quern/config.h"
 
 namespace reference {
@@ -99,7 +100,10 @@ inline Vector slice(const Vector &x, int64_t first, int64_t count) {
 
 class Transformer {
   public:
-    Transformer(const qn_config &config, const Weights &weights) : c(config), w(weights) {}
+    // With bf16_storage everything that the model keeps in memory between two operations is
+    // rounded, as the plain computation in that precision does.
+    Transformer(const qn_config &config, const Weights &weights, bool bf16_storage = false)
+        : c(config), w(weights), bf16_storage(bf16_storage) {}
 
     Losses run(const Batch &batch) const {
         Losses out;
@@ -122,6 +126,13 @@ class Transformer {
   private:
     const qn_config &c;
     const Weights &w;
+    bool bf16_storage;
+
+    Vector stored(Vector x) const {
+        if (bf16_storage)
+            for (double &v : x) v = qn_round_bf16((float)v);
+        return x;
+    }
 
     bool gpt2() const { return c.arch == QN_ARCH_GPT2; }
 
@@ -149,7 +160,9 @@ class Transformer {
             Rows attended = attention(normed, documents, block);
             for (size_t t = 0; t < x.size(); t++) {
                 add(x[t], attended[t]);
+                x[t] = stored(x[t]);
                 add(x[t], mlp(norm(x[t], block, "ln_2", "post_attention_layernorm"), block));
+                x[t] = stored(x[t]);
             }
         }
         Rows logits;
@@ -170,27 +183,27 @@ class Transformer {
         Vector x = slice(w.at(table()), token * c.hidden_size, c.hidden_size);
         if (gpt2())
             add(x, slice(w.at("transformer.wpe.weight"), position * c.hidden_size, c.hidden_size));
-        return x;
+        return stored(x);
     }
 
     Vector norm(const Vector &x, const std::string &block, const std::string &gpt2_name,
                 const std::string &llama_name) const {
-        if (!gpt2()) return rms_norm(x, w.at(block + llama_name + ".weight"), c.norm_eps);
+        if (!gpt2()) return stored(rms_norm(x, w.at(block + llama_name + ".weight"), c.norm_eps));
         const std::string name = block + gpt2_name;
-        return layer_norm(x, w.at(name + ".weight"), w.at(name + ".bias"), c.norm_eps);
+        return stored(layer_norm(x, w.at(name + ".weight"), w.at(name + ".bias"), c.norm_eps));
     }
 
     Vector mlp(const Vector &x, const std::string &block) const {
         if (gpt2()) {
             const std::string fc = block + "mlp.c_fc.", proj = block + "mlp.c_proj.";
-            Vector hidden = conv1d(x, w.at(fc + "weight"), w.at(fc + "bias"));
+            Vector hidden = stored(conv1d(x, w.at(fc + "weight"), w.at(fc + "bias")));
             for (double &v : hidden) v = gelu_tanh(v);
-            return conv1d(hidden, w.at(proj + "weight"), w.at(proj + "bias"));
+            return stored(conv1d(stored(hidden), w.at(proj + "weight"), w.at(proj + "bias")));
         }
-        Vector gate = linear(x, w.at(block + "mlp.gate_proj.weight"));
-        const Vector up = linear(x, w.at(block + "mlp.up_proj.weight"));
+        Vector gate = stored(linear(x, w.at(block + "mlp.gate_proj.weight")));
+        const Vector up = stored(linear(x, w.at(block + "mlp.up_proj.weight")));
         for (size_t i = 0; i < gate.size(); i++) gate[i] = silu(gate[i]) * up[i];
-        return linear(gate, w.at(block + "mlp.down_proj.weight"));
+        return stored(linear(stored(gate), w.at(block + "mlp.down_proj.weight")));
     }
 
     // One of q, k, v at a position; `which` counts them from 0.
@@ -208,14 +221,14 @@ class Transformer {
 
     // The heads of q (0), k (1) or v (2) at a position, normed and turned as the model has it.
     Rows heads(const Vector &x, int64_t position, const std::string &block, int which) const {
-        const Vector all = project(x, block, which);
+        const Vector all = stored(project(x, block, which));
         Rows out;
         for (int64_t first = 0; first < (int64_t)all.size(); first += c.head_dim) {
             Vector head = slice(all, first, c.head_dim);
             if (which < 2 && c.qk_norm)
-                head = rms_norm(head, w.at(block + "self_attn." + "qk"[which] + "_norm.weight"),
-                                c.norm_eps);
-            if (which < 2 && !gpt2()) head = rotate(head, position, c.rope_theta);
+                head = stored(rms_norm(
+                    head, w.at(block + "self_attn." + "qk"[which] + "_norm.weight"), c.norm_eps));
+            if (which < 2 && !gpt2()) head = stored(rotate(head, position, c.rope_theta));
             out.push_back(head);
         }
         return out;
@@ -234,12 +247,12 @@ class Transformer {
             Vector joined;
             for (int64_t h = 0; h < c.n_heads; h++) {
                 const int64_t kv = h / (c.n_heads / c.n_kv_heads);
-                Vector mixed = attend(q[i][h], k, v, i, kv, documents);
+                const Vector mixed = stored(attend(q[i][h], k, v, i, kv, documents));
                 joined.insert(joined.end(), mixed.begin(), mixed.end());
             }
-            out.push_back(gpt2() ? conv1d(joined, w.at(block + "attn.c_proj.weight"),
-                                          w.at(block + "attn.c_proj.bias"))
-                                 : linear(joined, w.at(block + "self_attn.o_proj.weight")));
+            out.push_back(stored(gpt2() ? conv1d(joined, w.at(block + "attn.c_proj.weight"),
+                                                 w.at(block + "attn.c_proj.bias"))
+                                        : linear(joined, w.at(block + "self_attn.o_proj.weight"))));
         }
         return out;
     }

@@ -1,5 +1,7 @@
 // test_gemm.cc: the matrix product in every combination of shapes, transposes, beta,
 // epilogues and precisions.
+#include <optional>
+
 #include "harness/accuracy.h"
 #include "harness/backend.h"
 #include "harness/gemm_reference.h"
@@ -50,6 +52,12 @@ struct Inputs {
         aux = random.normal((size_t)(p.m * p.n), 2);
         bias_m = random.normal((size_t)p.m);
         bias_n = random.normal((size_t)p.n);
+    }
+    // What storage leaves of what is stored; c is read only where it is fp32.
+    Inputs stored(const Device &d) const {
+        Inputs in = *this;
+        for (auto *x : {&in.a.data, &in.b.data, &in.aux, &in.bias_m, &in.bias_n}) *x = d.stored(*x);
+        return in;
     }
     const std::vector<float> &bias(const Finish &f) const {
         return f.epilogue == QN_EPILOGUE_BGRAD_A ? bias_m : bias_n;
@@ -105,11 +113,19 @@ qn_gemm_args arguments(const Product &p, const Finish &f) {
     return args;
 }
 
+// A tensor in the storage dtype, or in fp32 whatever that is.
+class Chosen : public DeviceTensor<float> {
+  public:
+    Chosen(Device &d, bool wide, const std::vector<int64_t> &shape)
+        : DeviceTensor(d, wide ? QN_F32 : d.storage, shape, Layout::kPadded) {}
+};
+
 // On the device, in padded memory; C is poisoned unless beta makes the product read it.
-Result<float> run(Device &d, const Product &p, const Inputs &in, const Finish &f) {
-    Floats a(d, {in.a.rows, in.a.cols}, in.a.data), b(d, {in.b.rows, in.b.cols}, in.b.data);
-    Floats c(d, {p.m, p.n}), aux(d, {p.m, p.n});
-    Floats bias(d, {(int64_t)in.bias(f).size()}, in.bias(f));
+Result<float> run(Device &d, const Product &p, const Inputs &in, const Finish &f, bool wide_c) {
+    Stored a(d, {in.a.rows, in.a.cols}, in.a.data), b(d, {in.b.rows, in.b.cols}, in.b.data);
+    Stored aux(d, {p.m, p.n});
+    Chosen c(d, wide_c, {p.m, p.n}), bias(d, is_bgrad(f), {(int64_t)in.bias(f).size()});
+    bias.write(in.bias(f));
     if (f.beta != 0) c.write(in.c);
     if (!writes_aux(f)) aux.write(in.aux);
     qn_gemm_args args = arguments(p, f);
@@ -133,22 +149,33 @@ std::string describe(const Product &p, const Finish &f) {
            " beta " + std::to_string(f.beta) + (f.bias ? " bias" : "");
 }
 
+void check_finish(Device &d, const Product &p, const Inputs &in, const Result<double> &exact,
+                  const Result<float> &plain, const Finish &f, bool wide_c) {
+    Result<float> got = run(d, p, in, f, wide_c);
+    expect_stored(wide_c ? QN_F32 : d.storage, "c", got.c, exact.c, plain.c);
+    expect_stored(d.storage, "aux", got.aux, exact.aux, plain.aux);
+    expect_accurate("bias", got.bias, exact.bias, plain.bias);
+    if (p.m * p.n < 5000) return; // too small for a second thread
+    Result<float> again = run(d, p, in, f, wide_c);
+    expect_same_bits("c", got.c, again.c);
+    expect_same_bits("bias", got.bias, again.bias);
+}
+
 void check_product(const Product &p, uint32_t seed) {
-    Inputs in(p, seed);
-    Base<double> exact_base(p, in);
-    Base<float> plain_base(p, in);
+    const Inputs all(p, seed);
     on_each_backend([&](Device &d) {
+        if (!d.computes(p.compute)) return;
+        const Inputs in = all.stored(d);
+        Base<double> exact_base(p, in);
+        Base<float> plain_base(p, in);
         for (const Finish &f : kFinishes) {
             SCOPED_TRACE(describe(p, f));
             Result<double> exact = finish(p, in, exact_base, f);
-            Result<float> plain = finish(p, in, plain_base, f), got = run(d, p, in, f);
-            expect_accurate("c", got.c, exact.c, plain.c);
-            expect_accurate("aux", got.aux, exact.aux, plain.aux);
-            expect_accurate("bias", got.bias, exact.bias, plain.bias);
-            if (p.m * p.n < 5000) continue; // too small for a second thread
-            Result<float> again = run(d, p, in, f);
-            expect_same_bits("c", got.c, again.c);
-            expect_same_bits("bias", got.bias, again.bias);
+            Result<float> plain = finish(p, in, plain_base, f);
+            const bool may_be_wide = f.epilogue == QN_EPILOGUE_NONE || is_bgrad(f);
+            if (may_be_wide) check_finish(d, p, in, exact, plain, f, true);
+            if (f.beta == 0 && (d.storage != QN_F32 || !may_be_wide))
+                check_finish(d, p, in, exact, plain, f, false);
         }
     });
 }
@@ -178,19 +205,21 @@ TEST(Gemm, LargerThanOneTile) {
 TEST(Gemm, LongColumnSumsStayAccurate) {
     const int64_t k = 20000, m = 5;
     Random random(3);
-    std::vector<float> values = random.normal((size_t)(k * m), 0.1f, 1);
-    std::vector<double> exact((size_t)m);
-    for (size_t i = 0; i < values.size(); i++) exact[i % (size_t)m] += (double)values[i];
+    const std::vector<float> all = random.normal((size_t)(k * m), 0.1f, 1);
     on_each_backend([&](Device &d) {
+        const std::vector<float> values = d.stored(all);
+        std::vector<double> exact((size_t)m);
+        for (size_t i = 0; i < values.size(); i++) exact[i % (size_t)m] += (double)values[i];
         for (bool transpose : {true, false}) {
             std::vector<float> stored = values;
             if (!transpose)
                 for (int64_t i = 0; i < m; i++)
                     for (int64_t l = 0; l < k; l++)
                         stored[(size_t)(i * k + l)] = values[(size_t)(l * m + i)];
-            Floats a(d, transpose ? std::vector<int64_t>{k, m} : std::vector<int64_t>{m, k},
+            Stored a(d, transpose ? std::vector<int64_t>{k, m} : std::vector<int64_t>{m, k},
                      stored);
-            Floats b(d, {k, 1}, std::vector<float>((size_t)k)), c(d, {m, 1});
+            Stored b(d, {k, 1}, std::vector<float>((size_t)k));
+            Floats c(d, {m, 1});
             Floats bias(d, {m}, std::vector<float>((size_t)m));
             qn_gemm_args args = {};
             args.a = a;
@@ -199,6 +228,9 @@ TEST(Gemm, LongColumnSumsStayAccurate) {
             args.bias = bias;
             args.transpose_a = transpose;
             args.epilogue = QN_EPILOGUE_BGRAD_A;
+            args.compute = d.compute();
+            Workspace workspace(d, d.ops().gemm_workspace(d.backend, &args));
+            args.workspace = workspace.data();
             expect_ok(d.ops().gemm(d.stream, &args));
             expect_ulps("bias", bias.read(), exact, 2);
         }
@@ -208,7 +240,8 @@ TEST(Gemm, LongColumnSumsStayAccurate) {
 TEST(Gemm, NanAndInfinityComeThrough) {
     on_each_backend([&](Device &d) {
         for (qn_dtype compute : {QN_F32, QN_BF16}) {
-            Floats a(d, {2, 2}, {NAN, 0, INFINITY, 0}), b(d, {2, 2}, {1, 0, 0, 1}), c(d, {2, 2});
+            if (!d.computes(compute)) continue;
+            Stored a(d, {2, 2}, {NAN, 0, INFINITY, 0}), b(d, {2, 2}, {1, 0, 0, 1}), c(d, {2, 2});
             qn_gemm_args args = {};
             args.a = a;
             args.b = b;
@@ -247,13 +280,17 @@ struct Wrong {
         args.a = a;
         args.b = b;
         args.c = c;
+        args.compute = d.compute();
+        workspace.emplace(d, d.ops().gemm_workspace(d.backend, &args));
+        args.workspace = workspace->data();
     }
     void expect(Device &d, qn_code code, const std::vector<std::string> &words) {
         expect_refused(d.ops().gemm(d.stream, &args), code, words);
         c.expect_untouched();
     }
-    Floats a, b, c, short_row;
+    Stored a, b, c, short_row;
     Ints ints;
+    std::optional<Workspace> workspace;
     qn_gemm_args args = {};
 };
 
@@ -268,7 +305,7 @@ TEST(GemmArguments, MisfitsAreNamed) {
         };
         refuse([](Wrong &w) { w.args.b.shape[0] = 3; }, {"b is (3,5)", "(4,5)"});
         refuse([](Wrong &w) { w.args.transpose_a = true; }, {"a is (3,4)"});
-        refuse([](Wrong &w) { w.args.a = w.ints; }, {"a is int32", "fp32"});
+        refuse([](Wrong &w) { w.args.a = w.ints; }, {"a is int32", qn_dtype_name(d.storage)});
         refuse([](Wrong &w) { w.args.a.data = nullptr; }, {"a (3,4) has no data"});
         refuse([](Wrong &w) { w.args.b = absent(); }, {"b is missing"});
         refuse([](Wrong &w) { w.args.a.stride[1] = 2; }, {"a has stride 2"});
@@ -290,7 +327,22 @@ TEST(GemmArguments, MisfitsAreNamed) {
                 w.args.beta = 1;
             },
             {"beta is 1"});
-        refuse([](Wrong &w) { w.args.compute = QN_BF16; }, {"workspace"});
+        refuse(
+            [](Wrong &w) {
+                w.args.epilogue = QN_EPILOGUE_BGRAD_B;
+                w.args.bias = qn_tensor_1d(w.b.view.data, QN_BF16, 5);
+            },
+            {"bias is bf16", "fp32"});
+        if (d.storage != QN_F32) refuse([](Wrong &w) { w.args.beta = 1; }, {"beta is 1", "bf16"});
+        Wrong bf16(d);
+        bf16.args.compute = QN_BF16;
+        if (d.ops().gemm_workspace(d.backend, &bf16.args) > 0)
+            refuse(
+                [](Wrong &w) {
+                    w.args.compute = QN_BF16;
+                    w.args.workspace = nullptr;
+                },
+                {"workspace"});
         refuse([](Wrong &w) { w.args.compute = QN_I32; }, {"compute"}, QN_CODE_UNSUPPORTED);
     });
 }

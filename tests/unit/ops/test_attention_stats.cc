@@ -20,10 +20,9 @@ class AttentionStats : public testing::TestWithParam<qn_attn_impl> {
     }
 
     // Within 1e-4 of the reference, a row; distances a position.
-    static void check(const AttentionCase &c, const AttentionInputs<float> &in) {
-        Backend backend(c.n_threads);
-        AttentionCall call(c, in);
-        backend.forward(call.args);
+    static void check_on(Device &d, const AttentionCase &c, const AttentionInputs<float> &in) {
+        AttentionCall call(d, c, in);
+        call.forward();
         auto result = call.result();
         AttentionShape shape = c.shape;
         shape.scale = (float)shape.scale;
@@ -40,6 +39,9 @@ class AttentionStats : public testing::TestWithParam<qn_attn_impl> {
                     << kSums[s] << ", head " << h;
             }
         }
+    }
+    static void check(const AttentionCase &c, const AttentionInputs<float> &in) {
+        on_each_dtype([&](Device &d) { check_on(d, c, stored(d, in)); });
     }
     static void check(const AttentionCase &c) { check(c, random_inputs(c)); }
 };
@@ -101,38 +103,41 @@ TEST_P(AttentionStats, EntropyWithLargeLogits) {
 TEST_P(AttentionStats, OnesOfUniformAttention) {
     AttentionCase c = make(make_shape(1, 150, 150, 1, 1, 8));
     c.shape.causal = true;
-    auto in = random_inputs(c);
-    for (float &x : in.q) x = 0;
-    Backend backend(2);
-    AttentionCall call(c, in);
-    backend.forward(call.args);
-    auto result = call.result();
-    EXPECT_EQ(result.counts, (std::vector<int64_t>{150, 149}));
-    EXPECT_NEAR(result.sums[QN_ATTN_ENTROPY], 149, 1e-3);
-    EXPECT_EQ(result.sums[QN_ATTN_MAX_LOGIT], 0);
-    EXPECT_NEAR(result.sums[QN_ATTN_P_MAX], result.sums[QN_ATTN_BASE_P_MAX], 1e-5);
-    EXPECT_NEAR(result.sums[QN_ATTN_DISTANCE], result.sums[QN_ATTN_BASE_DISTANCE], 1e-2);
-    EXPECT_NEAR(result.sums[QN_ATTN_SINK], result.sums[QN_ATTN_BASE_SINK], 1e-5);
-    EXPECT_NEAR(result.sums[QN_ATTN_LOCAL], result.sums[QN_ATTN_BASE_LOCAL], 1e-4);
+    on_each_dtype([&](Device &d) {
+        auto in = stored(d, random_inputs(c));
+        for (float &x : in.q) x = 0;
+        AttentionCall call(d, c, in);
+        call.forward();
+        auto result = call.result();
+        EXPECT_EQ(result.counts, (std::vector<int64_t>{150, 149}));
+        EXPECT_NEAR(result.sums[QN_ATTN_ENTROPY], 149, 1e-3);
+        EXPECT_EQ(result.sums[QN_ATTN_MAX_LOGIT], 0);
+        EXPECT_NEAR(result.sums[QN_ATTN_P_MAX], result.sums[QN_ATTN_BASE_P_MAX], 1e-5);
+        EXPECT_NEAR(result.sums[QN_ATTN_DISTANCE], result.sums[QN_ATTN_BASE_DISTANCE], 1e-2);
+        EXPECT_NEAR(result.sums[QN_ATTN_SINK], result.sums[QN_ATTN_BASE_SINK], 1e-5);
+        EXPECT_NEAR(result.sums[QN_ATTN_LOCAL], result.sums[QN_ATTN_BASE_LOCAL], 1e-4);
+    });
 }
 
 // The sums add to what is there; the maximum takes the larger.
 TEST_P(AttentionStats, CallsAccumulate) {
     AttentionCase c = make(make_shape(2, 50, 50, 2, 1, 8));
     c.shape.causal = true;
-    auto in = random_inputs(c);
-    Backend backend(2);
-    AttentionCall call(c, in);
-    backend.forward(call.args);
-    auto once = call.result();
-    backend.forward(call.args);
-    auto twice = call.result();
-    for (size_t i = 0; i < once.counts.size(); i++) EXPECT_EQ(twice.counts[i], 2 * once.counts[i]);
-    for (size_t i = 0; i < once.sums.size(); i++) {
-        bool maximum = i / 2 == QN_ATTN_MAX_LOGIT;
-        EXPECT_NEAR(twice.sums[i], (maximum ? 1 : 2) * once.sums[i],
-                    1e-6 * std::abs(twice.sums[i]));
-    }
+    on_each_dtype([&](Device &d) {
+        auto in = stored(d, random_inputs(c));
+        AttentionCall call(d, c, in);
+        call.forward();
+        auto once = call.result();
+        call.forward();
+        auto twice = call.result();
+        for (size_t i = 0; i < once.counts.size(); i++)
+            EXPECT_EQ(twice.counts[i], 2 * once.counts[i]);
+        for (size_t i = 0; i < once.sums.size(); i++) {
+            bool maximum = i / 2 == QN_ATTN_MAX_LOGIT;
+            EXPECT_NEAR(twice.sums[i], (maximum ? 1 : 2) * once.sums[i],
+                        1e-6 * std::abs(twice.sums[i]));
+        }
+    });
 }
 
 TEST_P(AttentionStats, LeaveEveryBitOfTheOutputs) {
@@ -140,16 +145,17 @@ TEST_P(AttentionStats, LeaveEveryBitOfTheOutputs) {
         AttentionCase c = make(make_shape(1, 203, 250, 3, 3, 24));
         c.shape.causal = mask & 1;
         c.shape.window = mask & 2 ? 70 : 0;
-        auto in = random_inputs(c);
-        Backend backend(2);
-        AttentionCall with(c, in);
-        backend.forward(with.args);
-        AttentionCase plain = c;
-        plain.stats = false;
-        AttentionCall without(plain, in);
-        backend.forward(without.args);
-        EXPECT_TRUE(same_bits(with.result().o, without.result().o));
-        EXPECT_TRUE(same_bits(with.result().lse, without.result().lse));
+        on_each_dtype([&](Device &d) {
+            auto in = stored(d, random_inputs(c));
+            AttentionCall with(d, c, in);
+            with.forward();
+            AttentionCase plain = c;
+            plain.stats = false;
+            AttentionCall without(d, plain, in);
+            without.forward();
+            EXPECT_TRUE(same_bits(with.result().o, without.result().o));
+            EXPECT_TRUE(same_bits(with.result().lse, without.result().lse));
+        });
     }
 }
 

@@ -131,10 +131,12 @@ TEST(Add, MayWriteOverEitherOperand) {
              {std::pair<int64_t, int64_t>{1, 1}, {3, 37}, {0, 5}, {5, 0}, {90, 301}})
             for (int where = 0; where < 3; where++) {
                 size_t n = (size_t)(rows * cols);
-                std::vector<float> x = Random(1).normal(n), y = Random(2).normal(n), want(x);
+                std::vector<float> x = d.stored(Random(1).normal(n)), want(x);
+                std::vector<float> y = d.stored(Random(2).normal(n));
                 for (size_t i = 0; i < n; i++) want[i] += y[i];
-                Floats a(d, {rows, cols}, x), b(d, {rows, cols}, y), own(d, {rows, cols});
-                Floats &dst = where == 0 ? own : where == 1 ? a : b;
+                want = d.stored(want);
+                Stored a(d, {rows, cols}, x), b(d, {rows, cols}, y), own(d, {rows, cols});
+                Stored &dst = where == 0 ? own : where == 1 ? a : b;
                 expect_ok(d.ops().add(d.stream, dst, a, b));
                 expect_same_bits("dst", dst.read(), want);
             }
@@ -181,7 +183,8 @@ TEST(Sum, CancellationAndLargeNumbers) {
 
 TEST(ElementwiseArguments, MisfitsAreNamed) {
     on_each_backend([&](Device &d) {
-        Floats a(d, {2, 3}, std::vector<float>(6)), dst(d, {2, 3}), narrow(d, {2, 2});
+        Stored a(d, {2, 3}, std::vector<float>(6)), dst(d, {2, 3}), narrow(d, {2, 2});
+        Floats wide(d, {2, 3}, std::vector<float>(6)), sums(d, {1});
         Ints ints(d, {2, 3});
         const qn_ops &ops = d.ops();
         expect_refused(ops.add(d.stream, dst, a, narrow), QN_CODE_INVALID, {"add: b is (2,2)"});
@@ -189,12 +192,13 @@ TEST(ElementwiseArguments, MisfitsAreNamed) {
         expect_refused(ops.cast(d.stream, narrow, a), QN_CODE_INVALID, {"cast", "(2,2)", "(2,3)"});
         expect_refused(ops.cast(d.stream, dst, ints), QN_CODE_UNSUPPORTED, {"cast", "int32"});
         expect_refused(ops.cast(d.stream, dst, absent()), QN_CODE_INVALID, {"cast: src"});
-        float *out = (float *)dst.view.data;
-        expect_refused(ops.sum(d.stream, a, out), QN_CODE_INVALID, {"sum: x is not dense"});
+        float *out = (float *)sums.view.data;
+        expect_refused(ops.sum(d.stream, wide, out), QN_CODE_INVALID, {"sum: x is not dense"});
         expect_refused(ops.sum(d.stream, ints, out), QN_CODE_INVALID, {"sum: x is int32"});
-        expect_refused(ops.sum_squares(d.stream, a, nullptr), QN_CODE_INVALID, {"sum_squares"});
+        expect_refused(ops.sum_squares(d.stream, wide, nullptr), QN_CODE_INVALID, {"sum_squares"});
         dst.expect_untouched();
         narrow.expect_untouched();
+        sums.expect_untouched();
     });
 }
 

@@ -1,14 +1,25 @@
 /* bf16.h: bfloat16 is the upper half of a float. */
-#ifndef QUERN_CPU_BF16_H
-#define QUERN_CPU_BF16_H
+#ifndef QUERN_BF16_H
+#define QUERN_BF16_H
 
-#include "mathf.h"
+#include <stdint.h>
+#include <string.h>
 
-static inline float qn_float_of_bf16(uint16_t x) { return qn_float_of_bits((uint32_t)x << 16); }
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+static inline float qn_float_of_bf16(uint16_t x) {
+    const uint32_t bits = (uint32_t)x << 16;
+    float wide;
+    memcpy(&wide, &bits, sizeof wide);
+    return wide;
+}
 
 /* To nearest, ties to even; a NaN keeps its sign and becomes quiet. */
 static inline uint16_t qn_bf16_of_float(float x) {
-    uint32_t bits = qn_bits_of_float(x);
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
     uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1);
     uint32_t quiet = bits | 0x400000u;
     return (uint16_t)(((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded) >> 16);
@@ -17,4 +28,7 @@ static inline uint16_t qn_bf16_of_float(float x) {
 /* The float nearest to x that bf16 can hold. */
 static inline float qn_round_bf16(float x) { return qn_float_of_bf16(qn_bf16_of_float(x)); }
 
+#ifdef __cplusplus
+}
+#endif
 #endif

@@ -1,4 +1,4 @@
-// test_backend.cc: opening a device, its memory, its streams and its events.
+// test_device.cc: what a device says of itself, its memory and its events.
 #include "harness/backend.h"
 
 // So that the sanitizer refuses what does not fit in memory as malloc does.
@@ -8,26 +8,7 @@ using namespace harness;
 
 namespace {
 
-TEST(BackendOpen, ByName) {
-    for (const char *name : {"cpu", "auto"}) {
-        qn_backend *backend = nullptr;
-        expect_ok(qn_backend_open(name, 0, &backend));
-        ASSERT_NE(backend, nullptr);
-        backend->ops->close(backend);
-    }
-}
-
-TEST(BackendOpen, UnknownNamesAndThreadCountsAreRefused) {
-    qn_backend *backend = nullptr;
-    expect_refused(qn_backend_open("tpu", 0, &backend), QN_CODE_USAGE, {"tpu", "cpu", "auto"});
-    expect_refused(qn_backend_open("cuda", 0, &backend), QN_CODE_USAGE, {"no CUDA backend"});
-    expect_refused(qn_backend_open("", 0, &backend), QN_CODE_USAGE, {"cpu"});
-    expect_refused(qn_cpu_open(-1, &backend), QN_CODE_USAGE, {"-1 threads"});
-    expect_refused(qn_cpu_open(1 << 20, &backend), QN_CODE_USAGE, {"1048576 threads"});
-    EXPECT_EQ(backend, nullptr);
-}
-
-TEST(Backend, DescribesItsDevice) {
+TEST(Device, DescribesItsDevice) {
     on_each_backend([&](Device &d) {
         qn_device_info info;
         expect_ok(d.ops().device_info(d.backend, &info));
@@ -37,15 +18,20 @@ TEST(Backend, DescribesItsDevice) {
         EXPECT_GT(info.memory_free, 0u);
         EXPECT_LE(info.memory_free, info.memory_total);
     });
-    qn_backend *backend = nullptr;
-    expect_ok(qn_cpu_open(3, &backend));
-    qn_device_info info;
-    expect_ok(backend->ops->device_info(backend, &info));
-    EXPECT_EQ(info.n_threads, 3);
-    backend->ops->close(backend);
 }
 
-TEST(Backend, MemoryIsAligned) {
+TEST(Device, StoresDtypesThatExistAndNoneTwice) {
+    on_each_dtype([&](Device &d) {
+        ASSERT_GE(d.info.n_storage, 1);
+        ASSERT_LE(d.info.n_storage, QN_MAX_STORAGE);
+        for (int i = 0; i < d.info.n_storage; i++) {
+            EXPECT_TRUE(d.info.storage[i] == QN_F32 || d.info.storage[i] == QN_BF16) << i;
+            for (int j = 0; j < i; j++) EXPECT_NE(d.info.storage[i], d.info.storage[j]);
+        }
+    });
+}
+
+TEST(Device, MemoryIsAligned) {
     on_each_backend([&](Device &d) {
         for (size_t bytes : {size_t{1}, size_t{63}, size_t{4097}, size_t{3} << 20}) {
             void *memory = nullptr;
@@ -61,7 +47,7 @@ TEST(Backend, MemoryIsAligned) {
     });
 }
 
-TEST(Backend, MemoryThatDoesNotExistIsRefused) {
+TEST(Device, MemoryThatDoesNotExistIsRefused) {
     on_each_backend([&](Device &d) {
         void *memory = &d;
         expect_refused(d.ops().alloc(d.backend, SIZE_MAX / 2, &memory), QN_CODE_MEMORY, {"bytes"});
@@ -69,7 +55,7 @@ TEST(Backend, MemoryThatDoesNotExistIsRefused) {
     });
 }
 
-TEST(Backend, EventsMeasureTime) {
+TEST(Device, EventsMeasureTime) {
     on_each_backend([&](Device &d) {
         qn_event *start = nullptr, *end = nullptr;
         expect_ok(d.ops().event_create(d.backend, &start));

@@ -63,14 +63,16 @@ TEST(Rope, RotatesPairsHalfAHeadApart) {
                          " D=" + std::to_string(s[2]));
             Random random(seed++);
             const int64_t n_positions = 40;
-            auto x = random.normal((size_t)(s[0] * s[1] * s[2]));
+            const auto all = random.normal((size_t)(s[0] * s[1] * s[2]));
             auto positions = random.integers((size_t)s[0], 0, n_positions);
             auto table = table_reference<float>(n_positions, s[2], 10000);
-            auto exact = rope_reference(convert<double>(x), s[1], s[2], positions,
-                                        convert<double>(table), inverse);
-            auto plain = rope_reference(x, s[1], s[2], positions, table, inverse);
             on_each_backend([&](Device &d) {
-                Floats dx(d, {s[0], s[1], s[2]}, x), dtable(d, {n_positions, s[2]}, table);
+                const auto x = d.stored(all);
+                auto exact = rope_reference(convert<double>(x), s[1], s[2], positions,
+                                            convert<double>(table), inverse);
+                auto plain = rope_reference(x, s[1], s[2], positions, table, inverse);
+                Stored dx(d, {s[0], s[1], s[2]}, x);
+                Floats dtable(d, {n_positions, s[2]}, table);
                 Ints dpositions(d, {s[0]}, positions);
                 qn_rope_args args = {};
                 args.x = dx;
@@ -78,7 +80,7 @@ TEST(Rope, RotatesPairsHalfAHeadApart) {
                 args.table = dtable;
                 args.inverse = inverse;
                 expect_ok(d.ops().rope(d.stream, &args));
-                expect_accurate("x", dx.read(), exact, plain);
+                expect_stored(d.storage, "x", dx.read(), exact, plain);
             });
         }
 }
@@ -100,7 +102,8 @@ TEST(RopeReference, InverseIsTheGradient) {
 TEST(RopeArguments, MisfitsAreNamed) {
     on_each_backend([&](Device &d) {
         auto refuse = [&](auto change, std::vector<std::string> words) {
-            Floats x(d, {2, 1, 4}, std::vector<float>(8)), table(d, {3, 4}, std::vector<float>(12));
+            Stored x(d, {2, 1, 4}, std::vector<float>(8));
+            Floats table(d, {3, 4}, std::vector<float>(12));
             Ints positions(d, {2}, {0, 2});
             qn_rope_args args = {};
             args.x = x;
@@ -114,9 +117,13 @@ TEST(RopeArguments, MisfitsAreNamed) {
         refuse([](qn_rope_args &a, Ints &) { a.x.shape[2] = 3; }, {"even"});
         refuse([](qn_rope_args &a, Ints &) { a.table.shape[1] = 2; }, {"table is (3,2)", "4"});
         refuse([](qn_rope_args &a, Ints &) { a.positions.shape[0] = 1; }, {"positions is (1)"});
-        refuse([](qn_rope_args &a, Ints &) { a.positions = a.x; }, {"positions is fp32", "int32"});
-        refuse([](qn_rope_args &, Ints &p) { p.write({0, 3}); }, {"position 3", "[0, 3)"});
-        refuse([](qn_rope_args &, Ints &p) { p.write({-1, 0}); }, {"position -1"});
+        refuse([](qn_rope_args &a, Ints &) { a.positions = a.table; },
+               {"positions is fp32", "int32"});
+        refuse([](qn_rope_args &a, Ints &) { a.table.dtype = QN_BF16; }, {"table is bf16", "fp32"});
+        if (d.sees_indices) {
+            refuse([](qn_rope_args &, Ints &p) { p.write({0, 3}); }, {"position 3", "[0, 3)"});
+            refuse([](qn_rope_args &, Ints &p) { p.write({-1, 0}); }, {"position -1"});
+        }
         Floats table(d, {2, 4});
         expect_refused(d.ops().rope_table(d.stream, table, 0), QN_CODE_INVALID, {"theta is 0"});
         expect_refused(d.ops().rope_table(d.stream, table, NAN), QN_CODE_INVALID, {"theta"});

@@ -53,9 +53,8 @@ template <typename T> State<T> adamw_reference(const Case &k) {
     return s;
 }
 
-State<float> run(Device &d, const Case &k, float sumsq) {
-    Floats param(d, {k.count}, k.param), grad(d, {k.count}, k.grad), m(d, {k.count}, k.m);
-    Floats v(d, {k.count}, k.v), device_sumsq(d, {1}, {sumsq});
+qn_adamw_args arguments(const Case &k, const Floats &param, const Floats &grad, const Floats &m,
+                        const Floats &v, const Floats &sumsq) {
     qn_adamw_args args = {};
     args.param = (float *)param.view.data;
     args.grad = (const float *)grad.view.data;
@@ -64,7 +63,7 @@ State<float> run(Device &d, const Case &k, float sumsq) {
     args.count = k.count;
     args.segments = k.segments.data();
     args.n_segments = (int)k.segments.size();
-    args.grad_sumsq = (const float *)device_sumsq.view.data;
+    args.grad_sumsq = (const float *)sumsq.view.data;
     args.grad_scale = k.grad_scale;
     args.clip = k.clip;
     args.lr = k.lr;
@@ -72,6 +71,13 @@ State<float> run(Device &d, const Case &k, float sumsq) {
     args.beta2 = k.beta2;
     args.eps = k.eps;
     args.step = k.step;
+    return args;
+}
+
+State<float> run(Device &d, const Case &k, float sumsq) {
+    Floats param(d, {k.count}, k.param), grad(d, {k.count}, k.grad), m(d, {k.count}, k.m);
+    Floats v(d, {k.count}, k.v), device_sumsq(d, {1}, {sumsq});
+    const qn_adamw_args args = arguments(k, param, grad, m, v, device_sumsq);
     expect_ok(d.ops().adamw(d.stream, &args));
     return {param.read(), m.read(), v.read()};
 }
@@ -152,6 +158,55 @@ TEST(Adamw, NonFiniteGradientsUpdateNothing) {
             expect_same_bits("m", got.m, k.m);
             expect_same_bits("v", got.v, k.v);
         }
+    });
+}
+
+// ---- the working copy ------------------------------------------------------------------
+
+struct Updated {
+    std::vector<float> param, weights;
+};
+
+Updated run_with_weights(Device &d, const Case &k, float sumsq, const std::vector<float> &before) {
+    Floats param(d, {k.count}, k.param), grad(d, {k.count}, k.grad), m(d, {k.count}, k.m);
+    Floats v(d, {k.count}, k.v), device_sumsq(d, {1}, {sumsq});
+    Stored weights(d, {k.count}, before);
+    qn_adamw_args args = arguments(k, param, grad, m, v, device_sumsq);
+    args.weights = weights.view.data;
+    args.weights_dtype = d.storage;
+    expect_ok(d.ops().adamw(d.stream, &args));
+    return {param.read(), weights.read()};
+}
+
+TEST(Adamw, WorkingCopyIsTheRoundedParameters) {
+    Case k = make_case(30000, {{3, 5, 0.5f}, {4096, 20011, 0.1f}, {29999, 1, 0}}, 9);
+    on_each_backend([&](Device &d) {
+        if (d.storage == QN_F32) return; // there is none
+        const std::vector<float> before(30000, 0.25f);
+        const Updated got = run_with_weights(d, k, (float)k.sumsq(), before);
+        std::vector<float> want = before;
+        for (const qn_adamw_segment &s : k.segments)
+            for (int64_t i = s.offset; i < s.offset + s.count; i++)
+                want[(size_t)i] = qn_round_bf16(got.param[(size_t)i]);
+        expect_same_bits("weights", got.weights, want);
+        expect_same_bits("param", got.param, run(d, k, (float)k.sumsq()).param);
+        expect_same_bits("weights", run_with_weights(d, k, NAN, before).weights, before);
+    });
+}
+
+TEST(AdamwArguments, WorkingCopyInAnotherDtype) {
+    Case k = make_case(4, {{0, 4, 0}}, 1);
+    on_each_backend([&](Device &d) {
+        Floats param(d, {4}, k.param), grad(d, {4}, k.grad), m(d, {4}, k.m), v(d, {4}, k.v);
+        Floats sumsq(d, {1}, {1}), weights(d, {4});
+        qn_adamw_args args = arguments(k, param, grad, m, v, sumsq);
+        args.weights = weights.view.data;
+        args.weights_dtype = QN_F16;
+        expect_refused(d.ops().adamw(d.stream, &args),
+                       d.storage == QN_F32 ? QN_CODE_UNSUPPORTED : QN_CODE_INVALID,
+                       {"adamw: weights is", "fp16"});
+        param.expect_untouched();
+        weights.expect_untouched();
     });
 }
 

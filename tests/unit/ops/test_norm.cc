@@ -37,6 +37,13 @@ struct Inputs {
         dweight = random.normal((size_t)s.c());
         dbias = random.normal((size_t)s.c());
     }
+    // What storage leaves of what is stored.
+    Inputs stored(const Device &d) const {
+        Inputs in = *this;
+        for (auto *x : {&in.x, &in.residual, &in.dout, &in.dresidual, &in.weight, &in.bias})
+            *x = d.stored(*x);
+        return in;
+    }
     std::vector<float> x, residual, dout, dresidual, weight, bias, dweight, dbias;
 };
 
@@ -74,8 +81,8 @@ struct Forward {
 
 Forward run_forward(Device &d, bool centred, const Shape &s, const Inputs &in, Sum how,
                     bool in_place) {
-    Floats x(d, s.x, in.x), residual(d, s.x, in.residual), sum(d, s.x), out(d, s.x);
-    Floats weight(d, {s.c()}, in.weight), bias(d, {s.c()}, in.bias);
+    Stored x(d, s.x, in.x), residual(d, s.x, in.residual), sum(d, s.x), out(d, s.x);
+    Stored weight(d, {s.c()}, in.weight), bias(d, {s.c()}, in.bias);
     Floats mean(d, s.rows()), rstd(d, s.rows());
     qn_norm_args args = {};
     args.x = x;
@@ -87,7 +94,7 @@ Forward run_forward(Device &d, bool centred, const Shape &s, const Inputs &in, S
         args.bias = bias;
         args.mean = mean;
     }
-    Floats &total = how == Sum::kIsX ? x : how == Sum::kIsResidual ? residual : sum;
+    Stored &total = how == Sum::kIsX ? x : how == Sum::kIsResidual ? residual : sum;
     if (how != Sum::kNone) {
         args.residual = residual;
         args.sum = total;
@@ -101,13 +108,14 @@ Forward run_forward(Device &d, bool centred, const Shape &s, const Inputs &in, S
     return f;
 }
 
-void check_forward(bool centred, const Shape &s, Sum how, bool in_place, const Inputs &in) {
-    std::vector<float> x = how == Sum::kNone ? in.x : added(in.x, in.residual);
-    auto exact = reference_of<double>(centred, s, in, x);
-    auto plain = reference_of<float>(centred, s, in, x);
+void check_forward(bool centred, const Shape &s, Sum how, bool in_place, const Inputs &all) {
     on_each_backend([&](Device &d) {
+        const Inputs in = all.stored(d);
+        std::vector<float> x = how == Sum::kNone ? in.x : d.stored(added(in.x, in.residual));
+        auto exact = reference_of<double>(centred, s, in, x);
+        auto plain = reference_of<float>(centred, s, in, x);
         Forward got = run_forward(d, centred, s, in, how, in_place);
-        expect_accurate("out", got.out, exact.out, plain.out);
+        expect_stored(d.storage, "out", got.out, exact.out, plain.out);
         expect_accurate("rstd", got.rstd, exact.rstd, plain.rstd);
         if (centred) expect_accurate("mean", got.mean, exact.mean, plain.mean);
         if (how != Sum::kNone) expect_same_bits("sum", got.sum, x);
@@ -153,10 +161,11 @@ struct Backward {
 Backward run_backward(Device &d, bool centred, const Shape &s, const Inputs &in,
                       const std::vector<float> &mean_in, const std::vector<float> &rstd_in,
                       bool has_dresidual, Dx how) {
-    Floats x(d, s.x, in.x), dout(d, s.x, in.dout), dresidual(d, s.x, in.dresidual), own(d, s.x);
-    Floats weight(d, {s.c()}, in.weight), dweight(d, {s.c()}, in.dweight);
+    Stored x(d, s.x, in.x), dout(d, s.x, in.dout), dresidual(d, s.x, in.dresidual), own(d, s.x);
+    Stored weight(d, {s.c()}, in.weight);
+    Floats dweight(d, {s.c()}, in.dweight);
     Floats dbias(d, {s.c()}, in.dbias), mean(d, s.rows(), mean_in), rstd(d, s.rows(), rstd_in);
-    Floats &dx = how == Dx::kOwn ? own : how == Dx::kIsDout ? dout : dresidual;
+    Stored &dx = how == Dx::kOwn ? own : how == Dx::kIsDout ? dout : dresidual;
     qn_norm_args args = {};
     args.x = x;
     args.weight = weight;
@@ -198,7 +207,8 @@ reference::Norm<T> backward_reference(bool centred, const Shape &s, const Inputs
     return r;
 }
 
-void check_backward(bool centred, const Shape &s, const Inputs &in, bool has_dresidual, Dx how) {
+void check_backward_on(Device &d, bool centred, const Shape &s, const Inputs &in,
+                       bool has_dresidual, Dx how) {
     auto forward = reference_of<double>(centred, s, in, in.x);
     size_t rows = s.numel() ? 0 : s.n_rows();
     std::vector<float> mean = convert<float>(forward.mean), rstd = convert<float>(forward.rstd);
@@ -210,15 +220,18 @@ void check_backward(bool centred, const Shape &s, const Inputs &in, bool has_dre
     for (size_t i = 0; i < in.dout.size(); i++)
         term = std::max(term, std::fabs((double)in.dout[i] * exact.weight[i % exact.c] *
                                         exact.rstd[i / exact.c]));
-    on_each_backend([&](Device &d) {
-        Backward got = run_backward(d, centred, s, in, mean, rstd, has_dresidual, how);
-        expect_accurate("dx", got.dx, exact.dx, plain.dx, term);
-        expect_accurate("dweight", got.dweight, exact.dweight, plain.dweight);
-        expect_accurate("dbias", got.dbias, exact.dbias, plain.dbias);
-        Backward again = run_backward(d, centred, s, in, mean, rstd, has_dresidual, how);
-        expect_same_bits("dx", got.dx, again.dx);
-        expect_same_bits("dweight", got.dweight, again.dweight);
-    });
+    Backward got = run_backward(d, centred, s, in, mean, rstd, has_dresidual, how);
+    expect_stored(d.storage, "dx", got.dx, exact.dx, plain.dx, term);
+    expect_accurate("dweight", got.dweight, exact.dweight, plain.dweight);
+    expect_accurate("dbias", got.dbias, exact.dbias, plain.dbias);
+    Backward again = run_backward(d, centred, s, in, mean, rstd, has_dresidual, how);
+    expect_same_bits("dx", got.dx, again.dx);
+    expect_same_bits("dweight", got.dweight, again.dweight);
+}
+
+void check_backward(bool centred, const Shape &s, const Inputs &in, bool has_dresidual, Dx how) {
+    on_each_backend(
+        [&](Device &d) { check_backward_on(d, centred, s, in.stored(d), has_dresidual, how); });
 }
 
 void check_all_backward(bool centred) {
@@ -277,7 +290,8 @@ struct Wrong {
         rstd.expect_untouched();
         dweight.expect_untouched();
     }
-    Floats x, weight, out, rstd, dweight;
+    Stored x, weight, out;
+    Floats rstd, dweight;
     qn_norm_args args = {};
 };
 
@@ -295,7 +309,10 @@ TEST(NormArguments, MisfitsAreNamed) {
                {"rmsnorm_forward", "weight is (2)", "(3)"});
         refuse(forward, [](Wrong &w) { w.args.out.shape[1] = 2; }, {"out is (2,2)", "(2,3)"});
         refuse(forward, [](Wrong &w) { w.args.rstd.shape[0] = 1; }, {"rstd is (1)"});
-        refuse(forward, [](Wrong &w) { w.args.x.dtype = QN_BF16; }, {"x is bf16"});
+        refuse(forward, [](Wrong &w) { w.args.x.dtype = QN_F16; }, {"x is fp16"});
+        refuse(forward, [](Wrong &w) { w.args.rstd.dtype = QN_BF16; }, {"rstd is bf16", "fp32"});
+        refuse(backward, [](Wrong &w) { w.args.dweight.dtype = QN_BF16; },
+               {"dweight is bf16", "fp32"});
         refuse(forward, [](Wrong &w) { w.args.residual = w.x; }, {"sum is missing"});
         refuse(forward, [](Wrong &w) { w.args.eps = -1; }, {"eps is -1"});
         refuse(forward, [](Wrong &w) { w.args.eps = NAN; }, {"eps"});

@@ -1,0 +1,38 @@
+// test_backend_open.cc: opening backends by name, and the CPU with a number of threads.
+#include "harness/backend.h"
+
+using namespace harness;
+
+namespace {
+
+TEST(BackendOpen, ByName) {
+    for (const char *name : {"cpu", "auto"}) {
+        qn_backend *backend = nullptr;
+        expect_ok(qn_backend_open(name, 0, &backend));
+        ASSERT_NE(backend, nullptr);
+        backend->ops->close(backend);
+    }
+}
+
+TEST(BackendOpen, UnknownNamesAndThreadCountsAreRefused) {
+    qn_backend *backend = nullptr;
+    expect_refused(qn_backend_open("tpu", 0, &backend), QN_CODE_USAGE, {"tpu", "cpu", "auto"});
+    expect_refused(qn_backend_open("cuda", 0, &backend), QN_CODE_USAGE, {"no CUDA backend"});
+    expect_refused(qn_backend_open("", 0, &backend), QN_CODE_USAGE, {"cpu"});
+    expect_refused(qn_cpu_open(-1, &backend), QN_CODE_USAGE, {"-1 threads"});
+    expect_refused(qn_cpu_open(1 << 20, &backend), QN_CODE_USAGE, {"1048576 threads"});
+    EXPECT_EQ(backend, nullptr);
+}
+
+TEST(BackendOpen, CpuHasTheThreadsThatWereAskedFor) {
+    qn_backend *backend = nullptr;
+    expect_ok(qn_cpu_open(3, &backend));
+    qn_device_info info;
+    expect_ok(backend->ops->device_info(backend, &info));
+    EXPECT_EQ(info.n_threads, 3);
+    ASSERT_EQ(info.n_storage, 1);
+    EXPECT_EQ(info.storage[0], QN_F32);
+    backend->ops->close(backend);
+}
+
+} // namespace
