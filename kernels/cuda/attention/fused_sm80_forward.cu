@@ -1,0 +1,424 @@
+/* fused_sm80_forward.cu: the fused forward pass for compute capability 8.0 and later: online
+ * softmax over tiles of keys, products by mma.sync (Dao, FlashAttention-2, 2307.08691,
+ * algorithm 1). */
+#include "launch.h"
+#include "row_stats.h"
+#include "tile.h"
+
+/* Up to DIM elements a head; a block has ROWS query rows, takes KEYS keys at a time and has WARPS
+ * warps, each with STRIPS strips of 16 rows; BLOCKS blocks share an SM. */
+template <int DIM_, int ROWS_, int KEYS_, int WARPS_, int BLOCKS_> struct forward_shape {
+    static constexpr int DIM = DIM_, ROWS = ROWS_, KEYS = KEYS_, WARPS = WARPS_, BLOCKS = BLOCKS_;
+    static constexpr int THREADS = WARPS * 32, STRIPS = ROWS / (WARPS * 16);
+    static constexpr int WARP_ROWS = STRIPS * 16;
+    /* Steps of q·kᵀ unrolled: all of a wide head's fragments at once would crowd out o. */
+    static constexpr int STEPS_AT_ONCE = DIM > 64 ? 2 : 4;
+    static constexpr uint32_t Q_BYTES = tile_bytes<ROWS, DIM>(),
+                              KEY_BYTES = tile_bytes<KEYS, DIM>();
+    static constexpr uint32_t SHARED_BYTES = Q_BYTES + 2 * KEY_BYTES + TILE_ALIGN;
+};
+
+/* ---- which block does what ------------------------------------------------------ */
+
+/* One thread works it out; it lies in shared memory, where it takes no registers. */
+struct block_plan {
+    int32_t batch, head;
+    int32_t tile, first_row, n_rows; /* tile of query rows */
+    int32_t begin, end;              /* tiles of keys, at least one */
+    row_view q, k, v;
+};
+
+/* Blocks start in the order of their index. Heads go by sections whose keys and values fit the L2
+ * cache together; within a section, the last tiles of all its heads come first: under a causal
+ * mask they are the longest, and short ones fill the gaps at the end. */
+QN_DEVICE void place_block(block_plan &plan, const qn_attn_params &p, uint32_t n_tiles,
+                           uint32_t section) {
+    const uint32_t n_heads = (uint32_t)p.batch * (uint32_t)p.n_heads;
+    const uint32_t first_head = blockIdx.x / (section * n_tiles) * section;
+    const uint32_t index = blockIdx.x - first_head * n_tiles;
+    const uint32_t heads_here = section < n_heads - first_head ? section : n_heads - first_head;
+    const uint32_t head = first_head + index % heads_here;
+    plan.batch = head / p.n_heads;
+    plan.head = head % p.n_heads;
+    plan.tile = n_tiles - 1 - index / heads_here;
+}
+
+template <typename Shape>
+QN_DEVICE block_plan plan_block(const qn_attn_params &p, uint32_t n_tiles, uint32_t section) {
+    block_plan plan;
+    place_block(plan, p, n_tiles, section);
+    plan.first_row = plan.tile * Shape::ROWS;
+    plan.n_rows = min_i32(Shape::ROWS, p.n_queries - plan.first_row);
+    const tile_span span = span_of_tile(keys_seen(p, plan.batch, plan.first_row),
+                                        keys_seen(p, plan.batch, plan.first_row + plan.n_rows - 1));
+    plan.begin = span.any.lo / Shape::KEYS;
+    plan.end = max_i32((span.any.hi - 1) / Shape::KEYS, plan.begin) + 1;
+    const int32_t kv_head = plan.head / (p.n_heads / p.n_kv_heads);
+    plan.q = rows_of(p.q, plan.batch, plan.head);
+    plan.k = rows_of(p.k, plan.batch, kv_head);
+    plan.v = rows_of(p.v, plan.batch, kv_head);
+    return plan;
+}
+
+/* ---- the stages of a tile --------------------------------------------------------- */
+
+/* q = −q for the warp's rows, once they are in shared memory: what a negative scale asks for. */
+template <typename Shape> QN_DEVICE void negate_rows(uint8_t *rows) {
+    for (int i = threadIdx.x % 32; i < Shape::WARP_ROWS * Shape::DIM / 2; i += 32)
+        ((uint32_t *)rows)[i] ^= 0x80008000u;
+    __syncwarp();
+}
+
+/* s = q·kᵀ. */
+template <typename Shape>
+QN_DEVICE void multiply_keys(float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
+                             fragment_lane<Shape::DIM> q, fragment_lane<Shape::DIM> k) {
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int n = 0; n < Shape::KEYS / 8; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) s[m][n][i] = 0;
+#pragma unroll(Shape::STEPS_AT_ONCE)
+    for (int step = 0; step < Shape::DIM / 16; step++) {
+        uint32_t a[Shape::STRIPS][4], b[4];
+#pragma unroll
+        for (int m = 0; m < Shape::STRIPS; m++) ldmatrix_x4(a[m], q.at(m * 16, step));
+#pragma unroll
+        for (int n = 0; n < Shape::KEYS / 8; n += 2) {
+            ldmatrix_x4(b, k.at(n * 8, step));
+#pragma unroll
+            for (int m = 0; m < Shape::STRIPS; m++) {
+                mma_m16n8k16(s[m][n], a[m], low_half(b));
+                mma_m16n8k16(s[m][n + 1], a[m], high_half(b));
+            }
+        }
+    }
+}
+
+/* o += w·v, with w rounded to bf16. */
+template <typename Shape>
+QN_DEVICE void multiply_values(float (&o)[Shape::STRIPS][Shape::DIM / 8][4],
+                               const float (&w)[Shape::STRIPS][Shape::KEYS / 8][4],
+                               fragment_lane<Shape::DIM> v) {
+#pragma unroll
+    for (int step = 0; step < Shape::KEYS / 16; step++) {
+        uint32_t a[Shape::STRIPS][4], b[4];
+#pragma unroll
+        for (int m = 0; m < Shape::STRIPS; m++) pack_weights(a[m], w[m], step);
+#pragma unroll
+        for (int n = 0; n < Shape::DIM / 8; n += 2) {
+            ldmatrix_x4_trans(b, v.at(step * 16, n / 2));
+#pragma unroll
+            for (int m = 0; m < Shape::STRIPS; m++) {
+                mma_m16n8k16(o[m][n], a[m], low_half(b));
+                mma_m16n8k16(o[m][n + 1], a[m], high_half(b));
+            }
+        }
+    }
+}
+
+/* ---- a warp's rows ------------------------------------------------------------------ */
+
+/* What a warp keeps in registers from tile to tile; the layout is online_softmax.h's. */
+template <typename Shape> struct warp_rows {
+    float o[Shape::STRIPS][Shape::DIM / 8][4];
+    softmax_row *row; /* in shared memory, this lane's slots, THREADS apart */
+};
+
+template <typename Shape> QN_DEVICE void clear_rows(warp_rows<Shape> &rows, float start) {
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++) {
+#pragma unroll
+        for (int n = 0; n < Shape::DIM / 8; n++)
+#pragma unroll
+            for (int i = 0; i < 4; i++) rows.o[m][n][i] = 0;
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            rows.row[(m * 2 + r) * Shape::THREADS] = {start, 0};
+        }
+    }
+}
+
+/* This lane's slots. */
+template <typename Shape> QN_DEVICE void clear_row_stats(row_stats *stats) {
+    for (int i = 0; i < Shape::STRIPS * 2; i++) stats[i * Shape::THREADS] = {0, 0, 0, 0};
+}
+
+/* Scores become weights; m, l and o follow. With statistics, stats are this lane's slots, one a
+ * row and THREADS apart. */
+template <typename Shape, bool STATS>
+QN_DEVICE void soften(warp_rows<Shape> &rows, float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
+                      float base2, row_stats *stats, const stats_tile &tile) {
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const softmax_row old = rows.row[(m * 2 + r) * Shape::THREADS];
+            softmax_row now = old;
+            const float alpha = raise_maximum(now.m, s[m], r, base2);
+            const row_sums sums = exponentiate<STATS>(s[m], r, base2, now.m);
+            if constexpr (STATS)
+                add_to_row(stats[(m * 2 + r) * Shape::THREADS], sums, tile.all_local, alpha,
+                           old.m - now.m, old.l, tile.away + m * 16 + r * 8);
+            now.l = fmaf(old.l, alpha, sums.weights);
+            rows.row[(m * 2 + r) * Shape::THREADS] = now;
+#pragma unroll
+            for (int n = 0; n < Shape::DIM / 8; n++) {
+                rows.o[m][n][r * 2] *= alpha;
+                rows.o[m][n][r * 2 + 1] *= alpha;
+            }
+        }
+}
+
+/* Weights that count by where they lie; few tiles have any. */
+template <typename Shape>
+QN_DEVICE void add_located(row_stats *stats, const float (&w)[Shape::STRIPS][Shape::KEYS / 8][4],
+                           const stats_tile &tile, const int32_t *documents, int32_t first_key,
+                           int32_t local_window) {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            row_stats &x = stats[(m * 2 + r) * Shape::THREADS];
+            const int row = m * 16 + r * 8;
+            if (tile.some_local) x.local += local_weight(w[m], r, tile.away + row, local_window);
+            if (tile.has_sink) x.sink += weight_at(w[m], r, documents[row + g] - first_key - 2 * t);
+        }
+}
+
+/* o/l and l of complete rows. */
+template <typename Shape> QN_DEVICE void finish_rows(warp_rows<Shape> &rows) {
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const float l = quad_sum(rows.row[(m * 2 + r) * Shape::THREADS].l);
+            rows.row[(m * 2 + r) * Shape::THREADS].l = l;
+            const float inverse = l == 0 ? 0 : 1 / l;
+#pragma unroll
+            for (int n = 0; n < Shape::DIM / 8; n++) {
+                rows.o[m][n][r * 2] *= inverse;
+                rows.o[m][n][r * 2 + 1] *= inverse;
+            }
+        }
+}
+
+/* Rows of the warp that exist. */
+struct warp_target {
+    int32_t batch, head, first_row, n_rows;
+};
+
+/* Through the warp's part of the tile of queries, which is read no more. */
+template <typename Shape>
+QN_DEVICE void store_output(const warp_rows<Shape> &rows, const qn_attn_params &p,
+                            const warp_target &to, uint8_t *stage) {
+    constexpr int DIM = Shape::DIM;
+    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++)
+#pragma unroll
+            for (int n = 0; n < DIM / 8; n++)
+                *(uint32_t *)(stage + chunk_offset<DIM>(m * 16 + r * 8 + g, n) + t * 4) =
+                    pack_bf16(rows.o[m][n][r * 2], rows.o[m][n][r * 2 + 1]);
+    __syncwarp();
+    const row_view o = rows_of(p.o, to.batch, to.head);
+#pragma unroll
+    for (int i = 0; i < Shape::WARP_ROWS; i += 4) {
+        const int row = i + lane / 8;
+#pragma unroll
+        for (int c = lane % 8; c < DIM / 8; c += 8)
+            if (row < to.n_rows && c * 8 < p.head_dim)
+                *(uint4 *)(o.data + (int64_t)(to.first_row + row) * o.stride + c * 8) =
+                    *(const uint4 *)(stage + chunk_offset<DIM>(row, c));
+    }
+}
+
+template <typename Shape>
+QN_DEVICE void store_lse(const warp_rows<Shape> &rows, const qn_attn_params &p,
+                         const warp_target &to) {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    float *lse = p.lse + to.batch * p.lse_batch + to.head * p.lse_head;
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const int row = m * 16 + r * 8 + g;
+            if (t == 0 && row < to.n_rows)
+                lse[(int64_t)(to.first_row + row) * p.lse_row] =
+                    LN_2 * (rows.row[(m * 2 + r) * Shape::THREADS].m +
+                            log2_approx(rows.row[(m * 2 + r) * Shape::THREADS].l));
+        }
+}
+
+/* The warp's share of the statistics, in lane 0. */
+template <typename Shape>
+QN_DEVICE qn_attn_tile_stats gather_stats(const warp_rows<Shape> &rows, const row_stats *stats,
+                                          const qn_attn_params &p, const warp_target &from,
+                                          const position_span *spans, const int32_t *documents) {
+    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    qn_attn_tile_stats part;
+    clear_stats(part);
+#pragma unroll
+    for (int m = 0; m < Shape::STRIPS; m++)
+#pragma unroll
+        for (int r = 0; r < 2; r++) {
+            const int row = m * 16 + r * 8 + g;
+            const row_stats &x = stats[(m * 2 + r) * Shape::THREADS];
+            const row_stats whole = {quad_sum(x.weighted), quad_sum(x.distance), quad_sum(x.sink),
+                                     quad_sum(x.local)};
+            if (t == 0 && row < from.n_rows)
+                add_row(part, whole, rows.row[(m * 2 + r) * Shape::THREADS].m,
+                        rows.row[(m * 2 + r) * Shape::THREADS].l, spans[row],
+                        position_of(p, from.first_row + row), documents[row], p.stats_local_window);
+        }
+    merge_lanes(part);
+    return part;
+}
+
+/* ---- the kernel ------------------------------------------------------------------------ */
+
+/* One block: ROWS query rows of one head, against the tiles of KEYS keys that any of them sees,
+ * from the last to the first. q, one tile of keys and one of values lie in shared memory, swizzled
+ * as tile.h says; scores, weights and o in registers, m and l in slots of shared memory, 32 rows
+ * (16·STRIPS) a warp, so that each fragment of keys or values loaded serves STRIPS products.
+ *
+ * While a tile's scores are computed its values arrive; while its weights are computed and
+ * multiplied with the values, the next keys arrive. Two barriers a tile: at each, what was copied
+ * meanwhile is there for all, and what was read before may be overwritten.
+ *
+ * Work: 4·D operations for each pair of row and key in a tile not skipped. Bytes: q and o once;
+ * keys and values once for every tile of rows, from L2 mostly. */
+template <typename Shape, bool STATS>
+__global__ void __launch_bounds__(Shape::THREADS, Shape::BLOCKS)
+    fused_sm80_forward(const __grid_constant__ qn_attn_params p,
+                       const __grid_constant__ score_scale scale, uint32_t n_tiles,
+                       uint32_t section) {
+    constexpr int DIM = Shape::DIM, ROWS = Shape::ROWS, KEYS = Shape::KEYS;
+    constexpr int THREADS = Shape::THREADS, WARP_ROWS = Shape::WARP_ROWS;
+    QN_SHARED(block_plan, plan, );
+    QN_SHARED(position_span, spans, [ROWS]);
+    QN_SHARED(softmax_row, softmax, [Shape::STRIPS * 2 * THREADS]);
+    QN_SHARED(int32_t, documents, [STATS ? ROWS : 1]);
+    QN_SHARED(row_stats, stats, [STATS ? Shape::STRIPS * 2 * THREADS : 1]);
+    QN_SHARED(qn_attn_tile_stats, parts, [STATS ? Shape::WARPS : 1]);
+    uint8_t *const q_rows = aligned_shared();
+    const uint32_t q_tile = shared_address(q_rows), k_tile = q_tile + Shape::Q_BYTES,
+                   v_tile = k_tile + Shape::KEY_BYTES;
+    const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warp_row = warp * WARP_ROWS;
+
+    if (threadIdx.x == 0) plan = plan_block<Shape>(p, n_tiles, section);
+    __syncthreads(); /* the plan is there */
+    load_tile<ROWS, DIM, THREADS>(q_tile, plan.q, plan.first_row, p.n_queries, p.head_dim);
+    load_tile<KEYS, DIM, THREADS>(k_tile, plan.k, (plan.end - 1) * KEYS, p.n_keys, p.head_dim);
+    cp_async_commit();
+    for (int row = threadIdx.x; row < ROWS; row += THREADS) { /* past the end, the last row's */
+        const int32_t i = plan.first_row + min_i32(row, plan.n_rows - 1);
+        spans[row] = keys_seen(p, plan.batch, i);
+        if constexpr (STATS) documents[row] = document_first(p, plan.batch, position_of(p, i));
+    }
+
+    const fragment_lane<DIM> q_lane = lane_of_rows<DIM>(q_tile, warp_row, lane),
+                             k_lane = lane_of_columns<DIM>(k_tile, 0, lane),
+                             v_lane = lane_of_rows<DIM>(v_tile, 0, lane);
+    warp_rows<Shape> rows;
+    rows.row = softmax + threadIdx.x;
+    clear_rows(rows, scale.start);
+    if constexpr (STATS) clear_row_stats<Shape>(stats + threadIdx.x);
+    for (int32_t tile = plan.end - 1; tile >= plan.begin; tile--) {
+        const int32_t first_key = tile * KEYS;
+        float s[Shape::STRIPS][KEYS / 8][4];
+        cp_async_wait<0>();
+        __syncthreads(); /* the keys are there; the values before them have been read */
+        load_tile<KEYS, DIM, THREADS>(v_tile, plan.v, first_key, p.n_keys, p.head_dim);
+        cp_async_commit();
+        if (p.scale < 0 && tile == plan.end - 1) negate_rows<Shape>(q_rows + warp_row * DIM * 2);
+        multiply_keys<Shape>(s, q_lane, k_lane);
+
+        cp_async_wait<0>();
+        __syncthreads(); /* the values are there; the keys have been read */
+        if (tile > plan.begin) {
+            load_tile<KEYS, DIM, THREADS>(k_tile, plan.k, first_key - KEYS, p.n_keys, p.head_dim);
+            cp_async_commit();
+        }
+        const tile_span seen = span_of_tile(spans[warp_row], spans[warp_row + WARP_ROWS - 1]);
+        if (!tile_is_full(seen, first_key, first_key + KEYS))
+            hide_keys(s, spans + warp_row, first_key, scale.hidden);
+        stats_tile located = {};
+        if constexpr (STATS)
+            located = place_stats_tile(position_of(p, plan.first_row + warp_row), WARP_ROWS,
+                                       documents + warp_row, first_key, KEYS, p.stats_local_window);
+        soften<Shape, STATS>(rows, s, scale.base2, stats + threadIdx.x, located);
+        if constexpr (STATS)
+            add_located<Shape>(stats + threadIdx.x, s, located, documents + warp_row, first_key,
+                               p.stats_local_window);
+        multiply_values<Shape>(rows.o, s, v_lane);
+    }
+
+    finish_rows(rows);
+    const warp_target target = {plan.batch, plan.head, plan.first_row + warp_row,
+                                plan.n_rows - warp_row};
+    store_output(rows, p, target, q_rows + warp_row * DIM * 2);
+    store_lse(rows, p, target);
+    if constexpr (STATS) {
+        const qn_attn_tile_stats part = gather_stats(rows, stats + threadIdx.x, p, target,
+                                                     spans + warp_row, documents + warp_row);
+        if (lane == 0) parts[warp] = part;
+        __syncthreads(); /* the warps' parts are there */
+        const int64_t head = (int64_t)plan.batch * p.n_heads + plan.head;
+        store_stats(&p.stats_parts[head * n_tiles + plan.tile], parts, Shape::WARPS);
+    }
+}
+
+/* ---- launching -------------------------------------------------------------------------- */
+
+/* FlashAttention-2's choice for D = 64 and 128. 256 leaves room for two blocks on an SM of 228 KB
+ * and fits one of 100 KB. */
+using shape_64 = forward_shape<64, 128, 128, 4, 2>;
+using shape_128 = forward_shape<128, 128, 64, 4, 2>;
+using shape_256 = forward_shape<256, 64, 64, 4, 1>;
+
+/* Query heads whose keys and values together fit 16 MB of L2 cache, whole groups of them. */
+static uint32_t heads_of_section(const qn_attn_params &p) {
+    const int64_t group = p.n_heads / p.n_kv_heads, cached = (int64_t)16 << 20;
+    const int64_t bytes = (int64_t)p.n_keys * p.head_dim * 4; /* k and v, bf16 */
+    const int64_t groups = bytes < cached ? cached / bytes : 1;
+    const int64_t n_heads = (int64_t)p.batch * p.n_heads;
+    return (uint32_t)(groups * group < n_heads ? groups * group : n_heads);
+}
+
+template <typename Shape, bool STATS>
+static int launch(const qn_attn_params &p, struct CUstream_st *stream) {
+    const uint32_t n_tiles = (uint32_t)((p.n_queries + Shape::ROWS - 1) / Shape::ROWS);
+    const uint32_t n_blocks = n_tiles * (uint32_t)p.batch * (uint32_t)p.n_heads;
+    const int error = QN_ALLOW_SHARED((fused_sm80_forward<Shape, STATS>), Shape::SHARED_BYTES);
+    if (error) return error;
+    QN_LAUNCH((fused_sm80_forward<Shape, STATS>), dim3(n_blocks), dim3(Shape::THREADS),
+              Shape::SHARED_BYTES, stream, p, make_score_scale(p.scale), n_tiles,
+              heads_of_section(p));
+    return QN_LAUNCH_ERROR();
+}
+
+template <typename Shape>
+static int launch_shape(const qn_attn_params &p, struct CUstream_st *stream) {
+    if (!p.stats_sums) return launch<Shape, false>(p, stream);
+    const int error = launch<Shape, true>(p, stream);
+    if (error) return error;
+    return qn_attn_add_tile_stats(&p, qn_attn_forward_tiles(p.head_dim, p.n_queries), stream);
+}
+
+int qn_attn_fused_sm80_forward(const qn_attn_params *p, struct CUstream_st *stream) {
+    if (p->head_dim <= shape_64::DIM) return launch_shape<shape_64>(*p, stream);
+    if (p->head_dim <= shape_128::DIM) return launch_shape<shape_128>(*p, stream);
+    return launch_shape<shape_256>(*p, stream);
+}
+
+int64_t qn_attn_forward_tiles(int64_t head_dim, int64_t n_queries) {
+    const int64_t rows = head_dim <= shape_64::DIM    ? shape_64::ROWS
+                         : head_dim <= shape_128::DIM ? shape_128::ROWS
+                                                      : shape_256::ROWS;
+    return (n_queries + rows - 1) / rows;
+}

@@ -1,0 +1,92 @@
+"""Compiles the attention kernels for some architectures and reads what ptxas says of each:
+fails on a spill, and on a kernel that docs/ptxas.md does not list as it is.
+
+ptxas_report.py --nvcc NVCC [--write] [ARCH...]
+"""
+
+import argparse
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+TABLE = ROOT / "docs" / "ptxas.md"
+HEADER = """# What ptxas makes of the kernels
+
+Registers a thread, static shared memory a block (dynamic shared memory comes on top: launch code
+says how much) and bytes spilled, for each kernel and architecture, by nvcc {nvcc}.
+`tests/ptxas_report.py --write` makes this table.
+
+| kernel | architecture | registers | static shared bytes | spilled bytes |
+| --- | --- | ---: | ---: | ---: |
+"""
+REPORT = re.compile(
+    r"Compiling entry function '(\S+)' for '(\w+)'"
+    r".*?(\d+) bytes spill stores, (\d+) bytes spill loads"
+    r".*?Used (\d+) registers([^\n]*)",
+    re.S,
+)
+
+
+def run(*command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
+    return done.stdout + done.stderr
+
+
+def readable(symbol):
+    """fused_sm80_forward<64, 128, 128, 4, 2, true> from the kernel's symbol."""
+    name = run("c++filt", symbol).strip()
+    name = re.sub(r"^void ", "", name)
+    name = re.sub(r"\w+_shape<([^>]*)>", r"\1", name)
+    return re.sub(r"\(.*", "", name)
+
+
+def reports(nvcc, source, arch):
+    with tempfile.TemporaryDirectory() as folder:
+        text = run(nvcc, "-std=c++17", "-O3", "-lineinfo", f"-arch=sm_{arch}", "-cubin",
+                   "-Xptxas", "-v", f"-I{ROOT / 'include'}", f"-I{ROOT / 'kernels' / 'cuda'}",
+                   str(source), "-o", f"{folder}/kernel.cubin")
+    for symbol, sm, stores, loads, registers, rest in REPORT.findall(text):
+        shared = re.search(r"(\d+) bytes smem", rest)
+        yield (readable(symbol), sm, int(registers), int(shared.group(1)) if shared else 0,
+               max(int(stores), int(loads)))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--nvcc", default="nvcc")
+    parser.add_argument("--write", action="store_true")
+    parser.add_argument("arch", nargs="*", default=["80", "86", "89", "90", "100", "120"])
+    options = parser.parse_args()
+
+    sources = sorted((ROOT / "kernels" / "cuda" / "attention").glob("*.cu"))
+    rows = [row for source in sources for arch in options.arch
+            for row in reports(options.nvcc, source, arch)]
+    if not rows:
+        sys.exit("no kernel found in ptxas's reports")
+    failed = False
+    for name, sm, registers, _, spilled in rows:
+        if spilled:
+            print(f"{name}, {sm}: {spilled} bytes spilled, {registers} registers")
+            failed = True
+
+    lines = [f"| `{name}` | {sm} | {registers} | {shared} | {spilled} |"
+             for name, sm, registers, shared, spilled in rows]
+    version = re.search(r"V([\d.]+)", run(options.nvcc, "--version")).group(1)
+    if options.write:
+        TABLE.write_text(HEADER.format(nvcc=version) + "\n".join(lines) + "\n")
+    elif f"nvcc {version}." in TABLE.read_text():
+        known = TABLE.read_text().splitlines()
+        for line in lines:
+            if line not in known:
+                print(f"not in {TABLE.name}, which --write makes: {line}")
+                failed = True
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    main()
