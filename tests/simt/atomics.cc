@@ -95,11 +95,11 @@ DEFINE_ATOMICS(double)
 // ---- semaphores ----------------------------------------------------------------------------
 
 static bool has_value(const Thread &thread) {
-    return *(const int32_t *)thread.wait.object == (int32_t)thread.wait.value;
+    return *(const int32_t *)thread.wait.object >= (int32_t)thread.wait.value;
 }
 
 static std::string value_wanted(const Thread &thread) {
-    return format("it is %d, and waited for to be %d", *(const int32_t *)thread.wait.object,
+    return format("it is %d, and waited for to reach %d", *(const int32_t *)thread.wait.object,
                   (int32_t)thread.wait.value);
 }
 

@@ -22,6 +22,21 @@ int64_t qn_attn_forward_tiles(int64_t head_dim, int64_t n_queries);
 /* Adds stats_parts, in a fixed order, to stats_sums and stats_counts. The forward calls it. */
 int qn_attn_add_tile_stats(const qn_attn_params *, int64_t n_tiles, struct CUstream_st *stream);
 
+/* delta = rowsum(dout ∘ o), which every backward pass begins with. Sets the first dq_head floats
+ * (a multiple of 4) of each of the B·Hq heads in dq_sum, and n_semaphores semaphores, to 0. */
+int qn_attn_delta(const qn_attn_params *, int64_t dq_head, int64_t n_semaphores,
+                  struct CUstream_st *stream);
+
+/* Fused backward for compute capability 8.0 and later, D up to 128: writes dq, dk and dv from q,
+ * k, v, o, dout and lse. Needs delta and dq_sum, which it fills itself. With semaphores, which it
+ * sets to 0 itself, the same inputs give the same bits each time. */
+int qn_attn_fused_sm80_backward(const qn_attn_params *, struct CUstream_st *stream);
+/* Floats of dq_sum for each of the B·Hq heads; dq_sum is aligned to 16 bytes. */
+int64_t qn_attn_backward_dq_floats(int64_t head_dim, int64_t n_queries);
+/* Semaphores for each of the B·Hkv key heads. A grid holds fewer than 2^31 tiles, so B·Hkv times
+ * this, and B·Hq·ceil(Tq/64), are the caller's to check. */
+int64_t qn_attn_backward_semaphores(int64_t n_keys);
+
 /* Copies (B,T,H,D) from one view to another, element by element, so that any strides and any
  * alignment will do: what brings a view that the other kernels cannot read into a dense
  * workspace, and a result out of it. */

@@ -49,7 +49,7 @@ typedef struct qn_attn_params {
     /* Backward, all in the workspace. */
     float *delta;        /* (B,Hq,Tq) dense: rowsum(dout ∘ o) */
     float *dq_sum;       /* fp32 sums of dq, as the backward kernel lays them out */
-    int32_t *semaphores; /* deterministic: whose turn it is to add to a tile of dq; else NULL */
+    int32_t *semaphores; /* deterministic: how far each block's additions to dq are; else NULL */
 } qn_attn_params;
 
 #endif

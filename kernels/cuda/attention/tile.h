@@ -81,6 +81,23 @@ QN_DEVICE void load_tile(uint32_t tile, row_view x, int32_t first, int32_t n_row
     }
 }
 
+/* Writes a tile's rows to [first, first + ROWS), but none from n_rows on and no column from
+ * head_dim on; 16 bytes a lane, lanes in the order of load_tile. */
+template <int ROWS, int DIM, int THREADS>
+QN_DEVICE void store_tile(row_view x, const uint8_t *tile, int32_t first, int32_t n_rows,
+                          int32_t head_dim) {
+    const int chunk = threadIdx.x % GROUP_CHUNKS;
+#pragma unroll
+    for (int r = 0; r < ROWS; r += THREADS / GROUP_CHUNKS) {
+        const int row = r + threadIdx.x / GROUP_CHUNKS;
+        uint16_t *const dst = x.data + (int64_t)(first + row) * x.stride;
+#pragma unroll
+        for (int c = chunk; c < DIM / 8; c += GROUP_CHUNKS)
+            if (first + row < n_rows && c * 8 < head_dim)
+                *(uint4 *)(dst + c * 8) = *(const uint4 *)(tile + chunk_offset<DIM>(row, c));
+    }
+}
+
 /* ---- fragments ------------------------------------------------------------------ */
 
 /* Where a lane reads the fragments of a product from; `step` moves by 16 elements along a row

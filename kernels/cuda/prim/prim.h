@@ -97,7 +97,7 @@ QN_DEVICE void barrier_arrive(int id, int n_threads QN_HERE);
 /* *p += x in global memory, no value returned; the order of additions is not defined. */
 QN_DEVICE void reduce_add(float *p, float x QN_HERE);
 
-/* Waits until *p == value (acquire, whole device); one thread of a block waits, and a barrier
+/* Waits until *p >= value (acquire, whole device); one thread of a block waits, and a barrier
  * hands on to the others. */
 QN_DEVICE void semaphore_wait(const int32_t *p, int32_t value QN_HERE);
 /* *p = value after everything that the block's threads wrote before the barrier that precedes

@@ -124,7 +124,7 @@ QN_DEVICE void semaphore_wait(const int32_t *p, int32_t value) {
                      : "=r"(now)
                      : "l"(__cvta_generic_to_global(p))
                      : "memory");
-    } while (now != value);
+    } while (now < value);
 }
 
 QN_DEVICE void semaphore_release(int32_t *p, int32_t value) {

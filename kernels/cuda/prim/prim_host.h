@@ -2,8 +2,8 @@
 #ifndef QUERN_CUDA_PRIM_HOST_H
 #define QUERN_CUDA_PRIM_HOST_H
 
-/* Any amount that the emulated block has; a launch that fails throws. */
-#define QN_ALLOW_SHARED(kernel, bytes) ((void)(bytes), 0)
+/* 1: more than the emulated device has. A launch that fails throws. */
+#define QN_ALLOW_SHARED(kernel, bytes) ((bytes) <= simt::config().shared_limit ? 0 : 1)
 #define QN_LAUNCH_ERROR() 0
 
 /* ---- numbers -------------------------------------------------------------- */
