@@ -6,6 +6,7 @@
 #include "simt/barrier.h"
 #include "simt/config.h"
 #include "simt/device_heap.h"
+#include "simt/fault.h"
 #include "simt/race.h"
 #include "simt/report.h"
 #include "simt/scheduler.h"
@@ -40,11 +41,12 @@ static void check_copies_done(const Thread &thread) {
                     to_string(thread).c_str()));
 }
 
-static void run_body() {
+static void run_kernel() {
     machine->body(machine->body_arguments);
     check_copies_done(self());
-    end_thread();
 }
+
+static void enter_thread() { run_thread(run_kernel); }
 
 static Thread *start_thread(Block &block, int linear) {
     Thread *thread = take_thread();
@@ -62,7 +64,7 @@ static Thread *start_thread(Block &block, int linear) {
     thread->wait = Wait();
     thread->copies = CopyGroups();
     thread->clock = ThreadClock();
-    fiber_prepare(thread->fiber, run_body);
+    fiber_prepare(thread->fiber, enter_thread);
     make_ready(*thread);
     return thread;
 }
@@ -161,8 +163,12 @@ static void run_blocks() {
 // Everything that ends with the launch, whatever ends it.
 class Running {
   public:
-    explicit Running(Machine &m) { machine = &m; }
+    explicit Running(Machine &m) {
+        machine = &m;
+        catch_faults();
+    }
     ~Running() {
+        release_faults();
         for (Block *block : machine->resident) remove_block(block);
         machine = nullptr;
         current = nullptr;
