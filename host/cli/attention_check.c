@@ -3,6 +3,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "quern/bf16.h"
+
 /* One row of one head. */
 typedef struct place {
     int64_t b, h, i;
@@ -50,18 +52,19 @@ static double dot(const float *x, const float *y, int64_t n) {
     return sum;
 }
 
+/* ---- the two computations -------------------------------------------------------- */
+
+/* Exactly, or with what products read and write rounded to bf16. */
+static double rounded(bool plain, double x) { return plain ? qn_round_bf16((float)x) : x; }
+
 static void raise(double *error, double x, double exact) {
     const double e = fabs(x - exact);
     if (!(e <= *error)) *error = e; /* a NaN shows */
 }
 
-static void raise_row(double *error, const float *x, const double *exact, int64_t n) {
-    for (int64_t d = 0; d < n; d++) raise(error, x[d], exact[d]);
-}
-
-/* What the rows of one query are computed in. */
+/* What the rows of a query and of a key are computed in. */
 typedef struct scratch {
-    double *p;                /* (T): its weights */
+    double *p;                /* (T): weights of the query */
     double *o, *dq, *dk, *dv; /* (D) */
 } scratch;
 
@@ -78,7 +81,7 @@ static qn_status make_scratch(const qn_attention_check *c, scratch *s) {
 }
 
 /* Weights and output of a query; returns its lse. */
-static double attend(const qn_attention_check *c, place at, scratch *s) {
+static double attend(const qn_attention_check *c, place at, bool plain, scratch *s) {
     const int64_t D = c->head_dim, kv_head = at.h / (c->n_heads / c->n_kv_heads);
     const float *q = row(c, c->q, c->n_heads, at.b, at.i, at.h);
     double max = -INFINITY, sum = 0;
@@ -93,31 +96,18 @@ static double attend(const qn_attention_check *c, place at, scratch *s) {
     for (int64_t j = lo; j < hi; j++) {
         const float *v = row(c, c->v, c->n_kv_heads, at.b, j, kv_head);
         s->p[j] /= sum;
-        for (int64_t d = 0; d < D; d++) s->o[d] += s->p[j] * v[d];
+        for (int64_t d = 0; d < D; d++) s->o[d] += rounded(plain, s->p[j]) * v[d];
     }
+    for (int64_t d = 0; d < D; d++) s->o[d] = rounded(plain, s->o[d]);
     return max + log(sum);
 }
 
-qn_status qn_attention_check_forward(const qn_attention_check *c, double *error) {
-    scratch s;
-    *error = 0;
-    QN_TRY(make_scratch(c, &s));
-    for (int64_t n = 0; n < QN_ATTENTION_CHECK_ROWS; n++) {
-        const place at = sample(c, n);
-        const double lse = attend(c, at, &s);
-        raise(error, c->lse[(at.b * c->n_heads + at.h) * c->seq_len + at.i], lse);
-        raise_row(error, row(c, c->o, c->n_heads, at.b, at.i, at.h), s.o, c->head_dim);
-    }
-    free(s.p);
-    return QN_OK;
-}
-
-static void check_dq(const qn_attention_check *c, place at, scratch *s, double *error) {
+static void query_gradient(const qn_attention_check *c, place at, bool plain, scratch *s) {
     const int64_t D = c->head_dim, kv_head = at.h / (c->n_heads / c->n_kv_heads);
     const float *dout = row(c, c->dout, c->n_heads, at.b, at.i, at.h);
     double delta = 0;
     int64_t lo, hi;
-    attend(c, at, s);
+    attend(c, at, plain, s);
     for (int64_t d = 0; d < D; d++) {
         delta += dout[d] * s->o[d];
         s->dq[d] = 0;
@@ -126,14 +116,14 @@ static void check_dq(const qn_attention_check *c, place at, scratch *s, double *
     for (int64_t j = lo; j < hi; j++) {
         const float *k = row(c, c->k, c->n_kv_heads, at.b, j, kv_head);
         const float *v = row(c, c->v, c->n_kv_heads, at.b, j, kv_head);
-        const double ds = s->p[j] * (dot(dout, v, D) - delta);
+        const double ds = rounded(plain, s->p[j] * (dot(dout, v, D) - delta));
         for (int64_t d = 0; d < D; d++) s->dq[d] += c->scale * ds * k[d];
     }
-    raise_row(error, row(c, c->dq, c->n_heads, at.b, at.i, at.h), s->dq, D);
+    for (int64_t d = 0; d < D; d++) s->dq[d] = rounded(plain, s->dq[d]);
 }
 
 /* at.i is the key. */
-static void check_dkv(const qn_attention_check *c, place at, scratch *s, double *error) {
+static void key_gradients(const qn_attention_check *c, place at, bool plain, scratch *s) {
     const int64_t D = c->head_dim, group = c->n_heads / c->n_kv_heads, kv_head = at.h / group;
     const float *k = row(c, c->k, c->n_kv_heads, at.b, at.i, kv_head);
     const float *v = row(c, c->v, c->n_kv_heads, at.b, at.i, kv_head);
@@ -147,25 +137,83 @@ static void check_dkv(const qn_attention_check *c, place at, scratch *s, double 
             const double delta = dot(dout, row(c, c->o, c->n_heads, at.b, i, h), D);
             const double lse = c->lse[(at.b * c->n_heads + h) * c->seq_len + i];
             const double p = exp(c->scale * dot(q, k, D) - lse);
-            const double ds = p * (dot(dout, v, D) - delta);
+            const double ds = rounded(plain, p * (dot(dout, v, D) - delta));
             for (int64_t d = 0; d < D; d++) {
                 s->dk[d] += c->scale * ds * q[d];
-                s->dv[d] += p * dout[d];
+                s->dv[d] += rounded(plain, p) * dout[d];
             }
         }
     }
-    raise_row(error, row(c, c->dk, c->n_kv_heads, at.b, at.i, kv_head), s->dk, D);
-    raise_row(error, row(c, c->dv, c->n_kv_heads, at.b, at.i, kv_head), s->dv, D);
+    for (int64_t d = 0; d < D; d++) {
+        s->dk[d] = rounded(plain, s->dk[d]);
+        s->dv[d] = rounded(plain, s->dv[d]);
+    }
 }
 
-qn_status qn_attention_check_backward(const qn_attention_check *c, double *error) {
-    scratch s;
-    *error = 0;
-    QN_TRY(make_scratch(c, &s));
-    for (int64_t n = 0; n < QN_ATTENTION_CHECK_ROWS; n++) {
-        check_dq(c, sample(c, n), &s, error);
-        check_dkv(c, sample(c, n), &s, error);
+/* ---- comparing ----------------------------------------------------------------------- */
+
+/* Both computations of some rows, the exact one and the plain one. */
+typedef struct both {
+    scratch exact, plain;
+} both;
+
+static qn_status make_both(const qn_attention_check *c, both *rows) {
+    QN_TRY(make_scratch(c, &rows->exact));
+    qn_status status = make_scratch(c, &rows->plain);
+    if (status) free(rows->exact.p);
+    return status;
+}
+
+static void free_both(both *rows) {
+    free(rows->exact.p);
+    free(rows->plain.p);
+}
+
+static void compare(const qn_attention_check *c, const float *x, const double *exact,
+                    const double *plain, qn_attention_error *error) {
+    for (int64_t d = 0; d < c->head_dim; d++) {
+        raise(&error->largest, x[d], exact[d]);
+        if (c->bf16) raise(&error->plain, plain[d], exact[d]);
     }
-    free(s.p);
+}
+
+qn_status qn_attention_check_forward(const qn_attention_check *c, qn_attention_error *error) {
+    both rows;
+    *error = (qn_attention_error){0};
+    QN_TRY(make_both(c, &rows));
+    for (int64_t n = 0; n < QN_ATTENTION_CHECK_ROWS; n++) {
+        const place at = sample(c, n);
+        const double lse = attend(c, at, false, &rows.exact);
+        if (c->bf16) attend(c, at, true, &rows.plain);
+        raise(&error->largest, c->lse[(at.b * c->n_heads + at.h) * c->seq_len + at.i], lse);
+        compare(c, row(c, c->o, c->n_heads, at.b, at.i, at.h), rows.exact.o, rows.plain.o, error);
+    }
+    free_both(&rows);
+    return QN_OK;
+}
+
+static void compare_gradients(const qn_attention_check *c, place at, both *rows,
+                              qn_attention_error *error) {
+    const int64_t kv_head = at.h / (c->n_heads / c->n_kv_heads);
+    query_gradient(c, at, false, &rows->exact);
+    key_gradients(c, at, false, &rows->exact);
+    if (c->bf16) {
+        query_gradient(c, at, true, &rows->plain);
+        key_gradients(c, at, true, &rows->plain);
+    }
+    compare(c, row(c, c->dq, c->n_heads, at.b, at.i, at.h), rows->exact.dq, rows->plain.dq, error);
+    compare(c, row(c, c->dk, c->n_kv_heads, at.b, at.i, kv_head), rows->exact.dk, rows->plain.dk,
+            error);
+    compare(c, row(c, c->dv, c->n_kv_heads, at.b, at.i, kv_head), rows->exact.dv, rows->plain.dv,
+            error);
+}
+
+qn_status qn_attention_check_backward(const qn_attention_check *c, qn_attention_error *error) {
+    both rows;
+    *error = (qn_attention_error){0};
+    QN_TRY(make_both(c, &rows));
+    for (int64_t n = 0; n < QN_ATTENTION_CHECK_ROWS; n++)
+        compare_gradients(c, sample(c, n), &rows, error);
+    free_both(&rows);
     return QN_OK;
 }

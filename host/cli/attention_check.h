@@ -15,6 +15,7 @@ typedef struct qn_attention_check {
     bool causal;
     int64_t window;
     double scale;
+    bool bf16; /* everything but lse is stored in bf16, and so are operands of products */
     const float *q, *k, *v, *o, *lse, *dout, *dq, *dk, *dv;
 } qn_attention_check;
 
@@ -23,12 +24,18 @@ enum { QN_ATTENTION_CHECK_ROWS = 16 };
 /* Pairs of a query and a key that it sees, in one head of one sequence. */
 double qn_attention_pairs(const qn_attention_check *c);
 
-/* max |x − float64| over 16 rows of o and lse, spread over positions, heads and sequences,
- * the first and the last among them. */
-qn_status qn_attention_check_forward(const qn_attention_check *c, double *error);
+typedef struct qn_attention_error {
+    double largest; /* max |x − float64|, over what an implementation computed */
+    double plain;   /* the same of a plain computation with bf16 operands and results, which is
+                       what `largest` is to be judged by; 0 in fp32 */
+} qn_attention_error;
 
-/* The same over 16 rows of dq and 16 keys' rows of dk and dv. The keys' rows take lse and o
- * of all queries as they are given. */
-qn_status qn_attention_check_backward(const qn_attention_check *c, double *error);
+/* Over 16 rows of o and lse, spread over positions, heads and sequences, the first and the last
+ * among them. */
+qn_status qn_attention_check_forward(const qn_attention_check *c, qn_attention_error *error);
+
+/* Over 16 rows of dq and 16 keys' rows of dk and dv. The keys' rows take lse and o of all queries
+ * as they are given. */
+qn_status qn_attention_check_backward(const qn_attention_check *c, qn_attention_error *error);
 
 #endif

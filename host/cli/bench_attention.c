@@ -1,17 +1,8 @@
-#include <jansson.h>
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "cli/arguments.h"
-#include "cli/attention_check.h"
+#include "cli/attention_report.h"
 #include "cli/commands.h"
-#include "quern/backend.h"
-#include "quern/clock.h"
-#include "quern/files.h"
-#include "quern/philox.h"
 
 static const char doc[] =
     "Measures naive and fused attention side by side: time, operations a second, workspace and "
@@ -19,13 +10,17 @@ static const char doc[] =
     "\v"
     "Operations are counted as everyone does: 4·B·H·D for each pair of a query and a key that it "
     "sees (half of T² when causal), and 2.5 times as many backward. Time is the median of the "
-    "repeats, in which the two take turns. The error is the largest over 16 rows of o and lse, or "
-    "of dq, dk and dv, spread over positions, heads and sequences.\n\n"
+    "repeats, in which the two take turns; before each timed call on a GPU 256 MiB are cleared, so "
+    "that its caches are cold. Inputs are in the dtype that the backend stores. The error is the "
+    "largest over 16 rows of o and lse, or of dq, dk and dv, spread over positions, heads and "
+    "sequences. The floor is the longer of the operations over the peak (measured, or of the data "
+    "sheet of a known GPU) and of the bytes over the measured speed of copies.\n\n"
     "Examples:\n"
     "  quern bench attention\n"
     "  quern bench attention --causal --seq-lens 2048,8192,32768 --repeats 3\n"
     "  quern bench attention --forward --stats --heads 8 --kv-heads 2 --head-dim 128\n"
-    "  quern bench attention --seq-lens 4096 --window 256 --json attention.json";
+    "  quern bench attention --seq-lens 4096 --window 256 --json attention.json\n"
+    "  quern bench attention --backend cuda --heads 16 --head-dim 128 --seq-lens 1024,16384,131072";
 
 enum { MAX_SEQ_LENS = 32 };
 
@@ -33,7 +28,7 @@ typedef struct arguments {
     int64_t seq_lens[MAX_SEQ_LENS];
     int n_seq_lens;
     int64_t batch, heads, kv_heads, head_dim, window;
-    bool causal, full, forward, backward, stats;
+    bool causal, full, forward, backward, stats, deterministic;
     int threads;
     int64_t repeats;
     double max_naive_bytes;
@@ -56,6 +51,7 @@ enum {
     KEY_BACKEND,
     KEY_MAX_NAIVE,
     KEY_STATS,
+    KEY_DETERMINISTIC,
     KEY_JSON,
 };
 
@@ -71,11 +67,15 @@ static const struct argp_option options[] = {
     {"forward", KEY_FORWARD, 0, 0, "forward pass only (default: both)", 0},
     {"backward", KEY_BACKWARD, 0, 0, "backward pass only (default: both)", 0},
     {"stats", KEY_STATS, 0, 0, "also time the fused forward pass with statistics", 0},
-    {"repeats", KEY_REPEATS, "N", 0, "timed calls of each (default 5)", 0},
+    {"deterministic", KEY_DETERMINISTIC, 0, 0, "a backward pass that gives the same bits each time",
+     0},
+    {"repeats", KEY_REPEATS, "N", 0, "timed calls of each (default 5, on a GPU 20)", 0},
     {"threads", KEY_THREADS, "N", 0, "CPU threads (default 0: one a core)", 0},
-    {"backend", KEY_BACKEND, "NAME", 0, "cpu or auto (default auto)", 0},
+    {"backend", KEY_BACKEND, "NAME", 0, "cpu, cuda or auto (default auto)", 0},
     {"max-naive-bytes", KEY_MAX_NAIVE, "BYTES", 0,
-     "leave naive out where its workspace would be larger (default 4e9)", 0},
+     "leave naive out where its workspace would be larger (default 4e9, on a GPU half of what is "
+     "free)",
+     0},
     {"json", KEY_JSON, "FILE", 0, "write the figures there too", 0},
     {0}};
 
@@ -126,6 +126,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case KEY_STATS:
         a->stats = true;
         break;
+    case KEY_DETERMINISTIC:
+        a->deterministic = true;
+        break;
     case KEY_REPEATS:
         a->repeats = qn_arg_int(state, "--repeats", arg, 1, 1000000);
         break;
@@ -161,370 +164,80 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-/* ---- tensors ----------------------------------------------------------------------- */
+/* ---- running ------------------------------------------------------------------------ */
 
-enum { Q, K, V, DOUT, O, LSE, DQ, DK, DV, N_TENSORS, N_INPUTS = O };
-
-/* One problem: its tensors on the device, and copies in host memory. */
-typedef struct problem {
-    qn_backend *backend;
-    qn_stream *stream;
-    qn_attention_args args;
-    int64_t numel[N_TENSORS];
-    float *host[N_TENSORS];
-    void *device[N_TENSORS];
-    qn_attn_stats stats; /* on the device */
-    double flops;        /* of the forward pass */
-} problem;
-
-static void fill_normal(float *x, int64_t n, uint32_t stream) {
-    for (int64_t i = 0; i < n; i += 2) {
-        const qn_philox r = qn_philox_at(1, QN_RANDOM_INIT, stream, (uint64_t)i);
-        float pair[2];
-        qn_normal_pair(r.x[0], r.x[1], pair);
-        x[i] = pair[0];
-        if (i + 1 < n) x[i + 1] = pair[1];
+static qn_status run_pass(const qn_attention_run *run, qn_attention_problem *problem, bool backward,
+                          json_t *rows) {
+    qn_pass pass;
+    qn_status status = qn_pass_measure(problem, backward, &run->options, &run->ceilings, &pass);
+    if (!status) {
+        qn_report_pass(problem, &pass);
+        json_array_append_new(rows, qn_report_row(problem, &pass, run->options.repeats));
     }
+    qn_pass_free(&pass);
+    return status;
 }
 
-static qn_status open_tensors(problem *p) {
-    const qn_ops *ops = p->backend->ops;
-    for (int t = 0; t < N_TENSORS; t++) {
-        const size_t bytes = (size_t)p->numel[t] * sizeof(float);
-        p->host[t] = malloc(bytes);
-        if (!p->host[t]) return qn_error(QN_CODE_MEMORY, "no host memory for %zu bytes", bytes);
-        QN_TRY(ops->alloc(p->backend, bytes, &p->device[t]));
-        if (t >= N_INPUTS) continue;
-        fill_normal(p->host[t], p->numel[t], (uint32_t)t);
-        QN_TRY(ops->copy(p->stream, p->device[t], p->host[t], bytes, QN_COPY_TO_DEVICE));
-    }
-    return ops->stream_sync(p->stream);
+static qn_status run_problem(const arguments *a, const qn_attention_run *run, qn_backend *backend,
+                             const qn_attention_shape *shape, json_t *rows) {
+    qn_attention_problem problem;
+    qn_status status = qn_attention_problem_open(backend, shape, &problem);
+    if (!status && a->forward) status = run_pass(run, &problem, false, rows);
+    if (!status && a->backward) status = run_pass(run, &problem, true, rows);
+    qn_attention_problem_close(&problem);
+    return status;
 }
 
-static qn_status open_stats(problem *p, int64_t heads) {
-    const qn_ops *ops = p->backend->ops;
-    const size_t sums = (size_t)heads * QN_ATTN_N_SUMS * sizeof(float);
-    const size_t counts = (size_t)heads * QN_ATTN_N_COUNTS * sizeof(int64_t);
-    p->stats.local_window = 64;
-    QN_TRY(ops->alloc(p->backend, sums, (void **)&p->stats.sums));
-    QN_TRY(ops->alloc(p->backend, counts, (void **)&p->stats.counts));
-    QN_TRY(ops->zero(p->stream, p->stats.sums, sums));
-    return ops->zero(p->stream, p->stats.counts, counts);
-}
-
-static qn_attention_check check_of(const problem *p, const arguments *a, int64_t seq_len) {
-    return (qn_attention_check){
-        .batch = a->batch,
-        .seq_len = seq_len,
-        .n_heads = a->heads,
-        .n_kv_heads = a->kv_heads,
-        .head_dim = a->head_dim,
-        .causal = p->args.causal,
-        .window = a->window,
-        .scale = p->args.scale,
-        .q = p->host[Q],
-        .k = p->host[K],
-        .v = p->host[V],
-        .o = p->host[O],
-        .lse = p->host[LSE],
-        .dout = p->host[DOUT],
-        .dq = p->host[DQ],
-        .dk = p->host[DK],
-        .dv = p->host[DV],
-    };
-}
-
-static qn_status open_problem(const arguments *a, qn_backend *backend, bool causal, int64_t T,
-                              problem *p) {
-    const int64_t B = a->batch, D = a->head_dim, rows = B * T;
-    *p = (problem){.backend = backend};
-    QN_TRY(backend->ops->stream_create(backend, &p->stream));
-    for (int t = 0; t < N_TENSORS; t++) p->numel[t] = rows * a->heads * D;
-    p->numel[K] = p->numel[V] = p->numel[DK] = p->numel[DV] = rows * a->kv_heads * D;
-    p->numel[LSE] = rows * a->heads;
-    QN_TRY(open_tensors(p));
-    if (a->stats) QN_TRY(open_stats(p, a->heads));
-    const qn_tensor q = qn_tensor_4d(NULL, QN_F32, B, T, a->heads, D);
-    const qn_tensor k = qn_tensor_4d(NULL, QN_F32, B, T, a->kv_heads, D);
-    qn_attention_args *args = &p->args;
-    args->q = args->o = args->dout = args->dq = q;
-    args->k = args->v = args->dk = args->dv = k;
-    args->lse = qn_tensor_3d(NULL, QN_F32, B, a->heads, T);
-    qn_tensor *tensors[N_TENSORS] = {&args->q,   &args->k,  &args->v,  &args->dout, &args->o,
-                                     &args->lse, &args->dq, &args->dk, &args->dv};
-    for (int t = 0; t < N_TENSORS; t++) tensors[t]->data = p->device[t];
-    args->scale = 1 / sqrtf((float)D);
-    args->causal = causal;
-    args->window = a->window;
-    const qn_attention_check check = check_of(p, a, T);
-    p->flops = 4.0 * (double)(B * a->heads * D) * qn_attention_pairs(&check);
-    if (causal && !a->window) /* T²/2 by convention, without the diagonal's half */
-        p->flops = 2.0 * (double)(B * a->heads * D) * (double)T * (double)T;
-    return QN_OK;
-}
-
-static void close_problem(problem *p) {
-    const qn_ops *ops = p->backend->ops;
-    for (int t = 0; t < N_TENSORS; t++) {
-        free(p->host[t]);
-        ops->free(p->backend, p->device[t]);
-    }
-    ops->free(p->backend, p->stats.sums);
-    ops->free(p->backend, p->stats.counts);
-    if (p->stream) ops->stream_destroy(p->stream);
-}
-
-/* ---- measuring ----------------------------------------------------------------------- */
-
-typedef enum variant { NAIVE, FUSED, FUSED_STATS, N_VARIANTS } variant;
-
-typedef struct figures {
-    bool run;
-    size_t bytes;   /* of the workspace */
-    double seconds; /* median */
-    double error;
-    double *times;
-} figures;
-
-/* One pass of one problem. */
-typedef struct pass {
-    bool backward;
-    int64_t seq_len;
-    double flops;
-    figures of[N_VARIANTS];
-} pass;
-
-static qn_attention_args args_of(const problem *p, variant v) {
-    qn_attention_args args = p->args;
-    args.impl = v == NAIVE ? QN_ATTN_NAIVE : QN_ATTN_FUSED;
-    args.stats = v == FUSED_STATS ? (qn_attn_stats *)&p->stats : NULL;
-    return args;
-}
-
-static qn_status call(const problem *p, bool backward, variant v, void *workspace) {
-    const qn_ops *ops = p->backend->ops;
-    qn_attention_args args = args_of(p, v);
-    args.workspace = workspace;
-    QN_TRY(backward ? ops->attention_backward(p->stream, &args)
-                    : ops->attention_forward(p->stream, &args));
-    return ops->stream_sync(p->stream);
-}
-
-static qn_status fetch(const problem *p, int first, int last) {
-    const qn_ops *ops = p->backend->ops;
-    for (int t = first; t <= last; t++)
-        QN_TRY(ops->copy(p->stream, p->host[t], p->device[t], (size_t)p->numel[t] * sizeof(float),
-                         QN_COPY_TO_HOST));
-    return ops->stream_sync(p->stream);
-}
-
-/* The call that warms up is the one that is checked. */
-static qn_status check_variant(const arguments *a, const problem *p, pass *pass, variant v,
-                               void *workspace) {
-    const qn_attention_check check = check_of(p, a, pass->seq_len);
-    figures *f = &pass->of[v];
-    QN_TRY(call(p, pass->backward, v, workspace));
-    QN_TRY(fetch(p, O, pass->backward ? DV : LSE));
-    return pass->backward ? qn_attention_check_backward(&check, &f->error)
-                          : qn_attention_check_forward(&check, &f->error);
-}
-
-static void show_progress(const pass *pass, const char *what) {
-    if (!isatty(STDERR_FILENO)) return;
-    fprintf(stderr, "\r\033[K%s T=%lld %s", what, (long long)pass->seq_len,
-            pass->backward ? "backward" : "forward");
-    fflush(stderr);
-}
-
-static void clear_progress(void) {
-    if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
-}
-
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-/* The variants take turns, so that all see the same machine. */
-static qn_status time_variants(const arguments *a, const problem *p, pass *pass, void *workspace) {
-    for (int64_t i = 0; i < a->repeats; i++) {
-        for (int v = 0; v < N_VARIANTS; v++) {
-            if (!pass->of[v].run) continue;
-            const double start = qn_clock();
-            QN_TRY(call(p, pass->backward, (variant)v, workspace));
-            pass->of[v].times[i] = qn_clock() - start;
+static qn_status run_all(const arguments *a, const qn_attention_run *run, qn_backend *backend,
+                         json_t *rows) {
+    qn_attention_shape shape = run->shape;
+    for (int causal = 1; causal >= 0; causal--) {
+        if (causal ? !a->causal : !a->full) continue;
+        qn_report_head(run, causal);
+        shape.causal = causal;
+        for (int n = 0; n < a->n_seq_lens; n++) {
+            shape.seq_len = a->seq_lens[n];
+            QN_TRY(run_problem(a, run, backend, &shape, rows));
         }
     }
-    for (int v = 0; v < N_VARIANTS; v++) {
-        figures *f = &pass->of[v];
-        if (!f->run) continue;
-        qsort(f->times, (size_t)a->repeats, sizeof *f->times, ascending);
-        f->seconds = f->times[a->repeats / 2];
-    }
     return QN_OK;
-}
-
-/* Which variants run, and the largest workspace among them. */
-static size_t choose_variants(const arguments *a, const problem *p, pass *pass) {
-    const qn_ops *ops = p->backend->ops;
-    size_t largest = 0;
-    for (int v = 0; v < N_VARIANTS; v++) {
-        const qn_attention_args args = args_of(p, (variant)v);
-        figures *f = &pass->of[v];
-        f->bytes = pass->backward ? ops->attention_backward_workspace(p->backend, &args)
-                                  : ops->attention_forward_workspace(p->backend, &args);
-        f->run = v == NAIVE   ? (double)f->bytes <= a->max_naive_bytes
-                 : v == FUSED ? true
-                              : a->stats && !pass->backward;
-        if (f->run && f->bytes > largest) largest = f->bytes;
-    }
-    return largest;
-}
-
-static qn_status measure_pass(const arguments *a, const problem *p, pass *pass) {
-    static const char *const names[] = {"naive", "fused", "fused with statistics"};
-    double *times = malloc((size_t)a->repeats * N_VARIANTS * sizeof *times);
-    if (!times) return qn_error(QN_CODE_MEMORY, "no memory for the times of the repeats");
-    void *workspace = NULL;
-    qn_status status;
-    QN_TRY_GOTO(status, done,
-                p->backend->ops->alloc(p->backend, choose_variants(a, p, pass), &workspace));
-    for (int v = 0; v < N_VARIANTS; v++) {
-        pass->of[v].times = times + v * a->repeats;
-        if (!pass->of[v].run) continue;
-        show_progress(pass, names[v]);
-        QN_TRY_GOTO(status, done, check_variant(a, p, pass, (variant)v, workspace));
-    }
-    show_progress(pass, "timing");
-    status = time_variants(a, p, pass, workspace);
-done:
-    clear_progress();
-    p->backend->ops->free(p->backend, workspace);
-    free(times);
-    return status;
-}
-
-/* ---- the table -------------------------------------------------------------------------- */
-
-static void print_head(const arguments *a, bool causal) {
-    printf("\n%s mask", causal ? "causal" : "full");
-    if (a->window) printf(", window %lld", (long long)a->window);
-    printf("\n%7s %-8s | %10s %8s %10s %8s | %10s %8s %10s %8s | %6s%s\n", "T", "pass", "naive ms",
-           "GFLOP/s", "MiB", "error", "fused ms", "GFLOP/s", "MiB", "error", "ratio",
-           a->stats ? "  statistics" : "");
-}
-
-static void print_figures(const figures *f, double flops) {
-    if (f->run)
-        printf(" | %10.2f %8.1f %10.1f %8.1e", 1e3 * f->seconds, 1e-9 * flops / f->seconds,
-               (double)f->bytes / (1 << 20), f->error);
-    else
-        printf(" | %10s %8s %10.0f %8s", "too large", "", (double)f->bytes / (1 << 20), "");
-}
-
-static void print_pass(const pass *p) {
-    const figures *naive = &p->of[NAIVE], *fused = &p->of[FUSED], *stats = &p->of[FUSED_STATS];
-    printf("%7lld %-8s", (long long)p->seq_len, p->backward ? "backward" : "forward");
-    print_figures(naive, p->flops);
-    print_figures(fused, p->flops);
-    if (naive->run)
-        printf(" | %6.2f", naive->seconds / fused->seconds);
-    else
-        printf(" | %6s", "");
-    if (stats->run) printf("  %+9.1f %%", 100 * (stats->seconds / fused->seconds - 1));
-    printf("\n");
-    fflush(stdout);
-}
-
-static json_t *json_figures(const figures *f, double flops) {
-    if (!f->run) return json_pack("{s:b,s:I}", "run", 0, "workspace_bytes", (json_int_t)f->bytes);
-    return json_pack("{s:b,s:I,s:f,s:f,s:f}", "run", 1, "workspace_bytes", (json_int_t)f->bytes,
-                     "seconds", f->seconds, "flops_per_s", flops / f->seconds, "max_error",
-                     f->error);
-}
-
-static json_t *json_pass(const pass *p, bool causal) {
-    json_t *row = json_pack("{s:I,s:s,s:b,s:f,s:o,s:o}", "seq_len", (json_int_t)p->seq_len, "pass",
-                            p->backward ? "backward" : "forward", "causal", causal, "flops",
-                            p->flops, "naive", json_figures(&p->of[NAIVE], p->flops), "fused",
-                            json_figures(&p->of[FUSED], p->flops));
-    if (p->of[FUSED_STATS].run)
-        json_object_set_new(row, "fused_stats", json_figures(&p->of[FUSED_STATS], p->flops));
-    return row;
-}
-
-static qn_status write_json(const arguments *a, const qn_device_info *device, json_t *rows) {
-    json_t *root =
-        json_pack("{s:s,s:s,s:s,s:s,s:i,s:I,s:I,s:I,s:I,s:I,s:I,s:i,s:O}", "bench", "attention",
-                  "version", QN_VERSION, "device", device->name, "arch", device->arch, "threads",
-                  device->n_threads, "batch", (json_int_t)a->batch, "heads", (json_int_t)a->heads,
-                  "kv_heads", (json_int_t)a->kv_heads, "head_dim", (json_int_t)a->head_dim,
-                  "window", (json_int_t)a->window, "repeats", (json_int_t)a->repeats, "error_rows",
-                  QN_ATTENTION_CHECK_ROWS, "results", rows);
-    char *text = root ? json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(6)) : NULL;
-    json_decref(root);
-    if (!text) return qn_error(QN_CODE_MEMORY, "%s: no memory for its text", a->json);
-    qn_status status = qn_file_write(a->json, text, strlen(text));
-    free(text);
-    return status;
 }
 
 /* ---- the command --------------------------------------------------------------------------- */
 
-/* o and lse, which a backward pass alone needs too. */
-static qn_status make_outputs(const problem *p) {
-    const qn_ops *ops = p->backend->ops;
-    const qn_attention_args args = args_of(p, FUSED);
-    void *workspace;
-    QN_TRY(ops->alloc(p->backend, ops->attention_forward_workspace(p->backend, &args), &workspace));
-    qn_status status = call(p, false, FUSED, workspace);
-    ops->free(p->backend, workspace);
-    return status;
+enum { CLEAR_BYTES = 256 << 20 }; /* more than the second-level cache of any GPU */
+
+/* What was not asked for depends on the device. */
+static qn_status make_run(const arguments *a, qn_backend *backend, qn_attention_run *run) {
+    *run = (qn_attention_run){
+        .shape = {.batch = a->batch,
+                  .n_heads = a->heads,
+                  .n_kv_heads = a->kv_heads,
+                  .head_dim = a->head_dim,
+                  .window = a->window,
+                  .deterministic = a->deterministic},
+        .options = {.stats = a->stats,
+                    .repeats = a->repeats,
+                    .max_naive_bytes = a->max_naive_bytes},
+    };
+    QN_TRY(backend->ops->device_info(backend, &run->device));
+    const bool gpu = run->device.n_threads == 0;
+    qn_measure_options *o = &run->options;
+    if (gpu) o->clear_bytes = CLEAR_BYTES;
+    if (o->repeats == 0) o->repeats = gpu ? 20 : 5;
+    if (o->max_naive_bytes < 0)
+        o->max_naive_bytes = gpu ? 0.5 * (double)run->device.memory_free : 4e9;
+    return qn_ceilings_find(backend, &run->device, &run->ceilings);
 }
 
-static qn_status run_pass(const arguments *a, const problem *p, pass *pass, json_t *rows) {
-    QN_TRY(measure_pass(a, p, pass));
-    print_pass(pass);
-    json_array_append_new(rows, json_pass(pass, p->args.causal));
-    return QN_OK;
-}
-
-static qn_status run_problem(const arguments *a, const problem *p, int64_t seq_len, json_t *rows) {
-    pass forward = {.seq_len = seq_len, .flops = p->flops};
-    pass backward = {.seq_len = seq_len, .flops = 2.5 * p->flops, .backward = true};
-    if (a->forward) QN_TRY(run_pass(a, p, &forward, rows));
-    if (!a->backward) return QN_OK;
-    QN_TRY(make_outputs(p));
-    return run_pass(a, p, &backward, rows);
-}
-
-static qn_status run_all(const arguments *a, qn_backend *backend, json_t *rows) {
-    for (int causal = 1; causal >= 0; causal--) {
-        if (causal ? !a->causal : !a->full) continue;
-        print_head(a, causal);
-        for (int n = 0; n < a->n_seq_lens; n++) {
-            problem p;
-            qn_status status = open_problem(a, backend, causal, a->seq_lens[n], &p);
-            if (!status) status = run_problem(a, &p, a->seq_lens[n], rows);
-            close_problem(&p);
-            QN_TRY(status);
-        }
-    }
-    return QN_OK;
-}
-
-static qn_status run(const arguments *a, qn_backend *backend) {
-    qn_device_info device;
-    QN_TRY(backend->ops->device_info(backend, &device));
-    printf("attention on %s: batch %lld, %lld query heads, %lld key heads, head dimension %lld\n",
-           device.name, (long long)a->batch, (long long)a->heads, (long long)a->kv_heads,
-           (long long)a->head_dim);
+static qn_status bench(const arguments *a, qn_backend *backend) {
+    qn_attention_run run;
+    QN_TRY(make_run(a, backend, &run));
+    qn_report_title(&run);
     json_t *rows = json_array();
-    qn_status status = run_all(a, backend, rows);
-    printf("\nms: median of %lld; MiB: workspace; error: largest against float64 over %d sampled "
-           "rows; ratio: naive time over fused\n",
-           (long long)a->repeats, QN_ATTENTION_CHECK_ROWS);
-    if (!status && a->json) status = write_json(a, &device, rows);
+    qn_status status = run_all(a, &run, backend, rows);
+    if (!status) qn_report_legend(&run);
+    if (!status && a->json) status = qn_report_write(a->json, &run, rows);
     json_decref(rows);
     return status;
 }
@@ -535,14 +248,13 @@ qn_status bench_attention(int argc, char **argv) {
                    .batch = 1,
                    .heads = 4,
                    .head_dim = 64,
-                   .repeats = 5,
-                   .max_naive_bytes = 4e9,
+                   .max_naive_bytes = -1,
                    .backend = "auto"};
     const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     qn_backend *backend;
     QN_TRY(qn_backend_open(a.backend, a.threads, &backend));
-    qn_status status = run(&a, backend);
+    qn_status status = bench(&a, backend);
     backend->ops->close(backend);
     return status;
 }

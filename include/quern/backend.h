@@ -12,8 +12,12 @@ extern "C" {
  * process may use). Released by (*out)->ops->close(*out). */
 qn_status qn_cpu_open(int n_threads, qn_backend **out);
 
-/* Opens the backend of that name: "cpu", or "auto" for the best that this build
- * and machine have. */
+/* Opens the first GPU that CUDA_VISIBLE_DEVICES leaves; in builds with the CUDA backend only.
+ * QN_CODE_UNSUPPORTED where there is no GPU, no driver, or none that this build is for. */
+qn_status qn_cuda_open(qn_backend **out);
+
+/* Opens the backend of that name: "cpu", "cuda", or "auto" for the best of this build and machine
+ * that has every operation, which is "cpu" so far. */
 qn_status qn_backend_open(const char *name, int n_threads, qn_backend **out);
 
 #ifdef __cplusplus

@@ -13,7 +13,9 @@
  * - Scratch memory comes from the caller: `workspace` of at least the bytes that
  *   the matching *_workspace() returns for the same shapes (only shapes, dtypes
  *   and options need be set when asking), aligned to 64. Its content on entry
- *   and on return means nothing.
+ *   and on return means nothing. A view whose data is not aligned to 16 bytes or
+ *   whose strides are not multiples of 16 bytes is asked for with its data and
+ *   strides: a GPU may need room for an aligned copy of it.
  * - A backend declares its storage dtypes (qn_device_info). All tensors of a call that
  *   are marked (storage) have one of them, the same: activations, their gradients, the
  *   keys and values of a cache, and parameters that operations read. They are widened on

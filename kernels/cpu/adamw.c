@@ -1,7 +1,7 @@
 /* adamw.c: the optimizer's update in one pass; 28 bytes an element. */
 #include <math.h>
 
-#include "check.h"
+#include "check/check.h"
 #include "cpu.h"
 
 /* The numbers of a step, the same for every element of a segment. */

@@ -3,6 +3,7 @@
 #define QUERN_CPU_ATTENTION_PROBLEM_H
 
 #include "attention_mask.h"
+#include "check/size.h"
 
 typedef struct qn_attn_problem {
     const qn_attention_args *args;
@@ -20,16 +21,6 @@ static inline float *qn_attn_row(const qn_tensor *x, int64_t b, int64_t t, int64
 /* Element (b, h, t) of lse. */
 static inline float *qn_attn_lse(const qn_tensor *lse, int64_t b, int64_t h, int64_t t) {
     return (float *)lse->data + b * lse->stride[0] + h * lse->stride[1] + t * lse->stride[2];
-}
-
-/* Products and sums of sizes stay at SIZE_MAX once they pass it. */
-static inline size_t qn_size_mul(size_t a, size_t b) {
-    size_t c;
-    return __builtin_mul_overflow(a, b, &c) ? SIZE_MAX : c;
-}
-static inline size_t qn_size_add(size_t a, size_t b) {
-    size_t c;
-    return __builtin_add_overflow(a, b, &c) ? SIZE_MAX : c;
 }
 
 /* The implementations. Workspaces are in bytes. */

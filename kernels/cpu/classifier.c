@@ -2,7 +2,7 @@
  * chunk become its probabilities and then their gradient in place. */
 #include <math.h>
 
-#include "check.h"
+#include "check/check.h"
 #include "cpu.h"
 #include "mathf.h"
 #include "rows.h"
@@ -67,15 +67,16 @@ size_t qn_cpu_classifier_workspace(qn_backend *backend, const qn_classifier_args
 
 static qn_status check_classifier(qn_backend *backend, const qn_classifier_args *args) {
     const char *op = "classifier";
-    QN_TRY(qn_check_matrix(op, "x", &args->x, QN_ANY, QN_ANY));
+    QN_TRY(qn_check_matrix(op, "x", &args->x, QN_F32, QN_ANY, QN_ANY));
     int64_t n = args->x.shape[0], c = args->x.shape[1];
-    QN_TRY(qn_check_matrix(op, "weight", &args->weight, QN_ANY, c));
+    QN_TRY(qn_check_matrix(op, "weight", &args->weight, QN_F32, QN_ANY, c));
     int64_t vocab = args->weight.shape[0];
     QN_TRY(qn_check_1d(op, "targets", &args->targets, QN_I32, n));
     QN_TRY(qn_check_1d(op, "losses", &args->losses, QN_F32, n));
     if (args->dx.data) {
-        QN_TRY(qn_check_matrix(op, "dx", &args->dx, n, c));
-        if (args->dweight.data) QN_TRY(qn_check_matrix(op, "dweight", &args->dweight, vocab, c));
+        QN_TRY(qn_check_matrix(op, "dx", &args->dx, QN_F32, n, c));
+        if (args->dweight.data)
+            QN_TRY(qn_check_matrix(op, "dweight", &args->dweight, QN_F32, vocab, c));
     }
     if (args->compute != QN_F32 && args->compute != QN_BF16)
         return qn_error(QN_CODE_UNSUPPORTED,

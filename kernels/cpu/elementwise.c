@@ -1,7 +1,8 @@
 /* elementwise.c: copies, conversions and additions; all run at the speed of memory. */
 #include <string.h>
 
-#include "check.h"
+#include "check/check.h"
+#include "check/view.h"
 #include "cpu.h"
 #include "quern/bf16.h"
 #include "rows.h"
@@ -76,28 +77,6 @@ static void cast_row(char *dst, int64_t dst_stride, qn_dtype to, const char *src
         widen_row((float *)(void *)dst, (const uint16_t *)(const void *)src, n);
 }
 
-static qn_status check_cast(const qn_tensor *dst, const qn_tensor *src) {
-    if ((src->dtype != QN_F32 && src->dtype != QN_BF16) ||
-        (dst->dtype != QN_F32 && dst->dtype != QN_BF16))
-        return qn_error(QN_CODE_UNSUPPORTED, "cast: from %s to %s; this backend has fp32 and bf16",
-                        qn_show_dtype(src->dtype), qn_show_dtype(dst->dtype));
-    QN_TRY(qn_check_extent("cast", "src", src));
-    QN_TRY(qn_check_extent("cast", "dst", dst));
-    return qn_check_shape("cast", "dst", dst, src->rank, src->shape);
-}
-
-/* The view as rank 4, with axes of length 1 in front. */
-static qn_tensor to_rank4(const qn_tensor *t) {
-    qn_tensor view = *t;
-    for (int i = 0; i < QN_MAX_RANK; i++) {
-        int from = i - (QN_MAX_RANK - t->rank);
-        view.shape[i] = from < 0 ? 1 : t->shape[from];
-        view.stride[i] = from < 0 ? 0 : t->stride[from];
-    }
-    view.rank = QN_MAX_RANK;
-    return view;
-}
-
 /* A dense tensor as rows of this many elements, so that threads have shares of it. */
 enum { CAST_BLOCK = 4096 };
 
@@ -112,7 +91,7 @@ static void cast_dense(int n_threads, const qn_tensor *dst, const qn_tensor *src
 }
 
 static void cast_view(int n_threads, const qn_tensor *dst, const qn_tensor *src) {
-    qn_tensor d = to_rank4(dst), s = to_rank4(src);
+    qn_tensor d = qn_tensor_rank4(dst), s = qn_tensor_rank4(src);
     int64_t rows = s.shape[0] * s.shape[1] * s.shape[2], cols = s.shape[3];
 #pragma omp parallel for num_threads(n_threads)                                                    \
     schedule(static) if (rows * cols > QN_CPU_PARALLEL_MIN)
@@ -128,7 +107,7 @@ static void cast_view(int n_threads, const qn_tensor *dst, const qn_tensor *src)
 }
 
 qn_status qn_cpu_cast(qn_stream *stream, qn_tensor dst, qn_tensor src) {
-    QN_TRY(check_cast(&dst, &src));
+    QN_TRY(qn_check_cast(&dst, &src));
     if (qn_tensor_numel(&src) == 0) return QN_OK;
     if (qn_tensor_is_dense(&dst) && qn_tensor_is_dense(&src))
         cast_dense(qn_cpu_threads(stream), &dst, &src);

@@ -1,7 +1,7 @@
 /* embedding.c: rows of tables by index, and their gradients. */
 #include <string.h>
 
-#include "check.h"
+#include "check/check.h"
 #include "cpu.h"
 #include "rows.h"
 

@@ -1,7 +1,7 @@
 /* gelu.c: GELU by itself; the GEMM has it as an epilogue too. 8 bytes an element. */
 #include "gelu.h"
 
-#include "check.h"
+#include "check/check.h"
 #include "cpu.h"
 #include "rows.h"
 

@@ -4,7 +4,7 @@
 #include <omp.h>
 #include <string.h>
 
-#include "check.h"
+#include "check/check.h"
 #include "cpu.h"
 #include "gelu.h"
 #include "gemm_bf16.h"
@@ -55,7 +55,7 @@ static qn_status check_epilogue(const qn_gemm_args *args) {
                         (int)args->epilogue);
     }
     if (has_bias) QN_TRY(qn_check_1d("gemm", "bias", &args->bias, QN_F32, bias_length));
-    if (has_aux) QN_TRY(qn_check_matrix("gemm", "aux", &args->aux, m, n));
+    if (has_aux) QN_TRY(qn_check_matrix("gemm", "aux", &args->aux, QN_F32, m, n));
     bool is_bgrad = args->epilogue == QN_EPILOGUE_BGRAD_A || args->epilogue == QN_EPILOGUE_BGRAD_B;
     if (args->beta != 0 && !is_bgrad)
         return qn_error(QN_CODE_INVALID,
@@ -65,13 +65,13 @@ static qn_status check_epilogue(const qn_gemm_args *args) {
 }
 
 static qn_status check_gemm(qn_backend *backend, const qn_gemm_args *args) {
-    QN_TRY(qn_check_matrix("gemm", "c", &args->c, QN_ANY, QN_ANY));
-    QN_TRY(qn_check_matrix("gemm", "a", &args->a, QN_ANY, QN_ANY));
+    QN_TRY(qn_check_matrix("gemm", "c", &args->c, QN_F32, QN_ANY, QN_ANY));
+    QN_TRY(qn_check_matrix("gemm", "a", &args->a, QN_F32, QN_ANY, QN_ANY));
     int64_t m = args->c.shape[0], n = args->c.shape[1];
     int64_t k = args->a.shape[args->transpose_a ? 0 : 1];
-    QN_TRY(qn_check_matrix("gemm", "a", &args->a, args->transpose_a ? k : m,
+    QN_TRY(qn_check_matrix("gemm", "a", &args->a, QN_F32, args->transpose_a ? k : m,
                            args->transpose_a ? m : k));
-    QN_TRY(qn_check_matrix("gemm", "b", &args->b, args->transpose_b ? n : k,
+    QN_TRY(qn_check_matrix("gemm", "b", &args->b, QN_F32, args->transpose_b ? n : k,
                            args->transpose_b ? k : n));
     if (args->compute != QN_F32 && args->compute != QN_BF16)
         return qn_error(QN_CODE_UNSUPPORTED,

@@ -2,7 +2,7 @@
  * the same bits. */
 #include "reduce.h"
 
-#include "check.h"
+#include "check/check.h"
 #include "cpu.h"
 #include "rows.h"
 

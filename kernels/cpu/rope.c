@@ -1,7 +1,7 @@
 /* rope.c: rotary position embeddings (Su et al. 2104.09864), pairs (i, i + D/2). */
 #include <math.h>
 
-#include "check.h"
+#include "check/check.h"
 #include "cpu.h"
 #include "rows.h"
 

@@ -1,5 +1,5 @@
 /* swiglu.c: silu(gate) ∘ up (Shazeer 2002.05202). */
-#include "check.h"
+#include "check/check.h"
 #include "cpu.h"
 #include "mathf.h"
 #include "rows.h"

@@ -18,8 +18,11 @@ namespace harness {
 struct BackendUnderTest {
     const char *name;
     qn_status (*open)(int n_threads, qn_backend **out);
-    std::vector<int> n_threads; // each of them is a case
-    bool sees_indices;          // refuses indices outside their tables
+    std::vector<int> n_threads;   // each of them is a case
+    bool sees_indices;            // refuses indices outside their tables
+    int64_t fused_head_dim = 256; // the largest that fused attention takes, forward and backward
+    bool naive_stats = true;      // naive attention has statistics
+    bool emulated = false;        // slow: what is repeated is repeated less
 };
 
 // Conformance holds for each of these. The list is linked with the test: backends_cpu.cc, or
@@ -50,7 +53,8 @@ inline std::vector<float> rounded(qn_dtype dtype, std::vector<float> x) {
 // An open backend with one stream; tensors are stored in one of its dtypes.
 class Device {
   public:
-    Device(const BackendUnderTest &b, int n_threads) : sees_indices(b.sees_indices) {
+    Device(const BackendUnderTest &b, int n_threads)
+        : sees_indices(b.sees_indices), fused_head_dim(b.fused_head_dim), emulated(b.emulated) {
         expect_ok(b.open(n_threads, &backend));
         expect_ok(ops().stream_create(backend, &stream));
         expect_ok(ops().device_info(backend, &info));
@@ -77,6 +81,8 @@ class Device {
     qn_device_info info;
     qn_dtype storage;
     bool sees_indices;
+    int64_t fused_head_dim;
+    bool emulated;
 };
 
 // Calls f(device) for every dtype that a backend stores.

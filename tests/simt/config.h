@@ -25,6 +25,7 @@ struct Config {
     double preemption = 0;              // probability at a memory access (race build only)
     bool race = true;                   // the race detector (race build only)
     int max_reports = 8;                // of races, a launch
+    bool has_code = true;               // this build's kernels run on the device
 };
 
 // The settings of the launches that follow. At first the defaults above, changed by the

@@ -208,4 +208,9 @@ void launch_grid(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
         throw Error(format("%s: ", kernel) + error + "\n  with " + describe(m.config));
 }
 
+int allow_shared(size_t bytes) {
+    if (!config().has_code) return 209;
+    return bytes <= config().shared_limit ? 0 : 1;
+}
+
 } // namespace simt

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <tuple>
 
+#include "simt/stream.h"
 #include "simt/vector_types.h"
 
 namespace simt {
@@ -13,17 +14,23 @@ namespace simt {
 void launch_grid(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
                  void (*body)(void *), void *arguments);
 
+// Enqueues the grid, with its arguments as they are now.
 template <typename... Parameters, typename... Arguments>
-void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes,
+void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, CUstream_st *stream,
             void (*kernel)(Parameters...), Arguments &&...arguments) {
     struct Call {
         void (*kernel)(Parameters...);
         std::tuple<Parameters...> arguments;
     } call = {kernel, std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)};
-    launch_grid(
-        name, grid, block, shared_bytes,
-        [](void *p) { std::apply(((Call *)p)->kernel, ((Call *)p)->arguments); }, &call);
+    enqueue(stream, [=]() mutable {
+        launch_grid(
+            name, grid, block, shared_bytes,
+            [](void *p) { std::apply(((Call *)p)->kernel, ((Call *)p)->arguments); }, &call);
+    });
 }
+
+// 0, or the cudaError_t of a kernel that cannot have that much dynamic shared memory.
+int allow_shared(size_t bytes);
 
 } // namespace simt
 

@@ -21,6 +21,6 @@
         &name##_key, sizeof(name##_type), alignof(name##_type), ::simt::Where::here())
 
 #define QN_LAUNCH(kernel, grid, block, shared_bytes, stream, ...)                                  \
-    ((void)(stream), ::simt::launch(#kernel, grid, block, shared_bytes, kernel, ##__VA_ARGS__))
+    ::simt::launch(#kernel, grid, block, shared_bytes, stream, kernel, ##__VA_ARGS__)
 
 #endif

@@ -2,8 +2,8 @@
 #ifndef QUERN_CUDA_PRIM_HOST_H
 #define QUERN_CUDA_PRIM_HOST_H
 
-/* 1: more than the emulated device has. A launch that fails throws. */
-#define QN_ALLOW_SHARED(kernel, bytes) ((bytes) <= simt::config().shared_limit ? 0 : 1)
+/* The error of a device that has less. A launch that fails throws. */
+#define QN_ALLOW_SHARED(kernel, bytes) ((void)(kernel), ::simt::allow_shared(bytes))
 #define QN_LAUNCH_ERROR() 0
 
 /* ---- numbers -------------------------------------------------------------- */

@@ -17,11 +17,26 @@ TEST(BackendOpen, ByName) {
 TEST(BackendOpen, UnknownNamesAndThreadCountsAreRefused) {
     qn_backend *backend = nullptr;
     expect_refused(qn_backend_open("tpu", 0, &backend), QN_CODE_USAGE, {"tpu", "cpu", "auto"});
-    expect_refused(qn_backend_open("cuda", 0, &backend), QN_CODE_USAGE, {"no CUDA backend"});
     expect_refused(qn_backend_open("", 0, &backend), QN_CODE_USAGE, {"cpu"});
     expect_refused(qn_cpu_open(-1, &backend), QN_CODE_USAGE, {"-1 threads"});
     expect_refused(qn_cpu_open(1 << 20, &backend), QN_CODE_USAGE, {"1048576 threads"});
     EXPECT_EQ(backend, nullptr);
+}
+
+// A GPU is opened or refused with what to do; a build without the backend says so.
+TEST(BackendOpen, Cuda) {
+    qn_backend *backend = nullptr;
+#ifdef QN_HAS_CUDA
+    qn_status status = qn_backend_open("cuda", 0, &backend);
+    EXPECT_EQ(status == QN_OK, backend != nullptr);
+    if (status)
+        expect_refused(status, QN_CODE_UNSUPPORTED, {"device \"cuda\"", "\"cpu\""});
+    else
+        backend->ops->close(backend);
+#else
+    expect_refused(qn_backend_open("cuda", 0, &backend), QN_CODE_USAGE, {"no CUDA backend"});
+    EXPECT_EQ(backend, nullptr);
+#endif
 }
 
 TEST(BackendOpen, CpuHasTheThreadsThatWereAskedFor) {

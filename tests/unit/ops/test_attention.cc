@@ -64,7 +64,10 @@ TEST_P(Attention, EveryHeadDim) {
         SCOPED_TRACE(head_dim);
         AttentionShape shape = make_shape(1, 41, 41, 2, 1, head_dim);
         shape.causal = true;
-        check_attention(make(shape));
+        const AttentionCase c = make(shape);
+        on_each_dtype([&](Device &d) {
+            if (c.impl == QN_ATTN_NAIVE || head_dim <= d.fused_head_dim) check_attention(d, c);
+        });
     }
 }
 
@@ -147,12 +150,6 @@ TEST_P(Attention, GroupedQueryHeads) {
 
 TEST_P(Attention, LongRows) {
     AttentionShape shape = make_shape(1, 4, 5000, 1, 1, 32);
-    check_attention(make(shape));
-}
-
-// Several tiles of queries meet more keys than a thread keeps packed (attention_keys.h).
-TEST_P(Attention, MoreKeysThanAreKept) {
-    AttentionShape shape = make_shape(1, 200, 2300, 2, 2, 8);
     check_attention(make(shape));
 }
 
@@ -263,7 +260,9 @@ TEST_P(Attention, RepeatsGiveTheSameBits) {
         AttentionCall once(d, c, in), again(d, c, in);
         once.args.deterministic = again.args.deterministic = true;
         auto first = once.run();
-        int repeats = GetParam() == QN_ATTN_FUSED && d.storage == QN_F32 ? 200 : 20;
+        int repeats = d.emulated                                           ? 3
+                      : GetParam() == QN_ATTN_FUSED && d.storage == QN_F32 ? 200
+                                                                           : 20;
         for (int repeat = 0; repeat < repeats; repeat++) {
             auto result = again.run();
             ASSERT_TRUE(same_bits(first.o, result.o) && same_bits(first.lse, result.lse));

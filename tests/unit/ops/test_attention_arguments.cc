@@ -109,6 +109,7 @@ TEST_F(AttentionArguments, MissingMemory) {
     refuse("lse has no data", [](auto &a) { a.lse.data = nullptr; });
     refuse(
         "dv has no data", [](auto &a) { a.dv.data = nullptr; }, true);
+    c.layout = AttentionLayout::kPadded; // so that every backend needs a workspace
     refuse("workspace is missing", [](auto &a) { a.workspace = nullptr; });
     refuse("workspace is not aligned", [](auto &a) { a.workspace = (char *)a.workspace + 32; });
 }

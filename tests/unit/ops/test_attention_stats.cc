@@ -10,6 +10,12 @@ const char *const kSums[] = {"entropy", "max_logit",  "p_max",         "distance
 
 class AttentionStats : public testing::TestWithParam<qn_attn_impl> {
   protected:
+    void SetUp() override {
+        for (const BackendUnderTest &b : backends_under_test())
+            if (GetParam() == QN_ATTN_NAIVE && !b.naive_stats)
+                GTEST_SKIP() << b.name << " has no statistics of naive attention";
+    }
+
     static AttentionCase make(AttentionShape shape) {
         AttentionCase c;
         c.shape = std::move(shape);

@@ -1,10 +1,8 @@
 /* check.c: the argument checks that all operations share. */
-#include "check.h"
+#include "check/check.h"
 
 #include <limits.h>
 #include <stdio.h>
-
-#include "cpu.h"
 
 typedef struct shape_text {
     char text[96];
@@ -41,7 +39,7 @@ qn_status qn_check_extent(const char *op, const char *name, const qn_tensor *t) 
             return qn_error(QN_CODE_INVALID, "%s: %s is %s: lengths must not be negative", op, name,
                             show_shape(t->rank, t->shape).text);
         empty |= t->shape[i] == 0;
-        overflow |= __builtin_mul_overflow(bytes, qn_max_i64(t->shape[i], 1), &bytes);
+        overflow |= __builtin_mul_overflow(bytes, t->shape[i] ? t->shape[i] : 1, &bytes);
     }
     if (overflow)
         return qn_error(QN_CODE_INVALID, "%s: %s is %s of %s, more bytes than memory has addresses",
@@ -95,9 +93,9 @@ qn_status qn_check_3d(const char *op, const char *name, const qn_tensor *t, qn_d
     return qn_check_tensor(op, name, t, dtype, 3, shape);
 }
 
-qn_status qn_check_matrix(const char *op, const char *name, const qn_tensor *t, int64_t rows,
-                          int64_t cols) {
-    QN_TRY(qn_check_2d(op, name, t, QN_F32, rows, cols));
+qn_status qn_check_matrix(const char *op, const char *name, const qn_tensor *t, qn_dtype dtype,
+                          int64_t rows, int64_t cols) {
+    QN_TRY(qn_check_2d(op, name, t, dtype, rows, cols));
     int64_t stride = t->shape[0] > 1 ? t->stride[0] : t->shape[1];
     if (stride < t->shape[1])
         return qn_error(QN_CODE_INVALID, "%s: %s has row stride %lld, expected at least %lld", op,
@@ -109,13 +107,23 @@ qn_status qn_check_matrix(const char *op, const char *name, const qn_tensor *t, 
     return QN_OK;
 }
 
+qn_status qn_check_cast(const qn_tensor *dst, const qn_tensor *src) {
+    if ((src->dtype != QN_F32 && src->dtype != QN_BF16) ||
+        (dst->dtype != QN_F32 && dst->dtype != QN_BF16))
+        return qn_error(QN_CODE_UNSUPPORTED, "cast: from %s to %s; this backend has fp32 and bf16",
+                        qn_show_dtype(src->dtype), qn_show_dtype(dst->dtype));
+    QN_TRY(qn_check_extent("cast", "src", src));
+    QN_TRY(qn_check_extent("cast", "dst", dst));
+    return qn_check_shape("cast", "dst", dst, src->rank, src->shape);
+}
+
 qn_status qn_check_workspace(const char *op, const void *memory, size_t bytes) {
     if (bytes == 0) return QN_OK;
     if (!memory)
         return qn_error(QN_CODE_INVALID, "%s: workspace is missing, expected %zu bytes", op, bytes);
-    if ((uintptr_t)memory % QN_CPU_ALIGN)
+    if ((uintptr_t)memory % QN_WORKSPACE_ALIGN)
         return qn_error(QN_CODE_INVALID, "%s: workspace is not aligned to %d bytes", op,
-                        QN_CPU_ALIGN);
+                        QN_WORKSPACE_ALIGN);
     return QN_OK;
 }
 

@@ -1,0 +1,38 @@
+# Finds the CUDA toolkit: sets QN_HAS_CUDA, and CMAKE_CUDA_ARCHITECTURES where nobody chose.
+set(QN_CUDA AUTO CACHE STRING "Build the CUDA backend: ON, OFF, or AUTO where nvcc is found")
+set_property(CACHE QN_CUDA PROPERTY STRINGS AUTO ON OFF)
+set(QN_HAS_CUDA FALSE)
+if(NOT QN_CUDA)
+  return()
+endif()
+
+include(CheckLanguage)
+if(NOT CMAKE_CUDA_COMPILER AND NOT DEFINED ENV{CUDACXX})
+  find_program(nvcc nvcc HINTS ENV CUDA_PATH ENV CUDA_HOME PATHS /usr/local/cuda PATH_SUFFIXES bin
+               NO_CACHE)
+  if(nvcc)
+    set(CMAKE_CUDA_COMPILER ${nvcc})
+  endif()
+endif()
+check_language(CUDA)
+if(NOT CMAKE_CUDA_COMPILER)
+  if(NOT QN_CUDA STREQUAL "AUTO")
+    message(FATAL_ERROR "QN_CUDA is ${QN_CUDA} and there is no nvcc: install the CUDA toolkit, set "
+                        "CMAKE_CUDA_COMPILER to its nvcc, or set QN_CUDA to OFF")
+  endif()
+  message(STATUS "No nvcc: quern is built without the CUDA backend")
+  return()
+endif()
+
+# Binaries for each generation from Ampere on that the toolkit knows, and PTX for the others.
+find_package(CUDAToolkit REQUIRED)
+if(NOT CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES 80 86-real 89-real 90-real)
+  if(CUDAToolkit_VERSION VERSION_GREATER_EQUAL 12.8)
+    list(APPEND CMAKE_CUDA_ARCHITECTURES 100-real 120-real)
+  endif()
+endif()
+enable_language(CUDA)
+set(CMAKE_CUDA_STANDARD 17)
+set(CMAKE_CUDA_FLAGS_RELEASE "-O3")
+set(QN_HAS_CUDA TRUE)

@@ -1,0 +1,163 @@
+#include "cli/attention_measure.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+/* What the calls of a pass share. */
+typedef struct session {
+    qn_attention_problem *problem;
+    const qn_measure_options *options;
+    qn_pass *pass;
+    void *workspace, *cleared;
+    qn_event *start, *end;
+} session;
+
+static void show_progress(const session *s, const char *what) {
+    if (!isatty(STDERR_FILENO)) return;
+    fprintf(stderr, "\r\033[K%s T=%lld %s", what, (long long)s->problem->shape.seq_len,
+            s->pass->backward ? "backward" : "forward");
+    fflush(stderr);
+}
+
+static void clear_progress(void) {
+    if (isatty(STDERR_FILENO)) fputs("\r\033[K", stderr);
+}
+
+/* ---- calls -------------------------------------------------------------------------- */
+
+static qn_attention_args args_of(qn_attention_problem *p, qn_variant v) {
+    qn_attention_args args = p->args;
+    args.impl = v == QN_VARIANT_NAIVE ? QN_ATTN_NAIVE : QN_ATTN_FUSED;
+    args.stats = v == QN_VARIANT_STATS ? &p->stats : NULL;
+    return args;
+}
+
+static size_t workspace_of(qn_attention_problem *p, bool backward, qn_variant v) {
+    const qn_ops *ops = p->backend->ops;
+    const qn_attention_args args = args_of(p, v);
+    return backward ? ops->attention_backward_workspace(p->backend, &args)
+                    : ops->attention_forward_workspace(p->backend, &args);
+}
+
+static qn_status call(qn_attention_problem *p, bool backward, qn_variant v, void *workspace) {
+    const qn_ops *ops = p->backend->ops;
+    qn_attention_args args = args_of(p, v);
+    args.workspace = workspace;
+    return backward ? ops->attention_backward(p->stream, &args)
+                    : ops->attention_forward(p->stream, &args);
+}
+
+/* o and lse, which a backward pass reads. */
+static qn_status make_outputs(qn_attention_problem *p) {
+    const qn_ops *ops = p->backend->ops;
+    void *workspace;
+    QN_TRY(ops->alloc(p->backend, workspace_of(p, false, QN_VARIANT_FUSED), &workspace));
+    qn_status status = call(p, false, QN_VARIANT_FUSED, workspace);
+    if (!status) status = ops->stream_sync(p->stream);
+    ops->free(p->backend, workspace);
+    return status;
+}
+
+/* ---- measuring -------------------------------------------------------------------------- */
+
+/* The first call of a variant warms up, and is the one that is checked. */
+static qn_status check_variant(session *s, qn_variant v) {
+    qn_attention_error *error = &s->pass->of[v].error;
+    QN_TRY(call(s->problem, s->pass->backward, v, s->workspace));
+    QN_TRY(qn_attention_problem_fetch(s->problem, s->pass->backward));
+    const qn_attention_check check = qn_attention_problem_check(s->problem);
+    return s->pass->backward ? qn_attention_check_backward(&check, error)
+                             : qn_attention_check_forward(&check, error);
+}
+
+static qn_status time_call(session *s, qn_variant v, double *seconds) {
+    qn_attention_problem *p = s->problem;
+    const qn_ops *ops = p->backend->ops;
+    if (s->cleared) QN_TRY(ops->zero(p->stream, s->cleared, s->options->clear_bytes));
+    QN_TRY(ops->event_record(s->start, p->stream));
+    QN_TRY(call(p, s->pass->backward, v, s->workspace));
+    QN_TRY(ops->event_record(s->end, p->stream));
+    return ops->event_elapsed(s->start, s->end, seconds);
+}
+
+static int ascending(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* The variants take turns, so that all see the same machine. */
+static qn_status time_variants(session *s) {
+    const int64_t repeats = s->options->repeats;
+    for (int64_t i = 0; i < repeats; i++)
+        for (int v = 0; v < QN_VARIANTS; v++)
+            if (s->pass->of[v].run) QN_TRY(time_call(s, (qn_variant)v, &s->pass->of[v].times[i]));
+    for (int v = 0; v < QN_VARIANTS; v++) {
+        qn_figures *f = &s->pass->of[v];
+        if (!f->run) continue;
+        qsort(f->times, (size_t)repeats, sizeof *f->times, ascending);
+        f->seconds = f->times[repeats / 2];
+    }
+    return QN_OK;
+}
+
+/* Which variants run; the largest workspace among them. */
+static size_t choose_variants(session *s, const qn_ceilings *ceilings) {
+    const bool backward = s->pass->backward;
+    size_t largest = 0;
+    for (int v = 0; v < QN_VARIANTS; v++) {
+        qn_figures *f = &s->pass->of[v];
+        f->times = s->pass->times + v * s->options->repeats;
+        f->workspace = workspace_of(s->problem, backward, (qn_variant)v);
+        f->floor = qn_attention_floor(s->problem, backward, v == QN_VARIANT_NAIVE, ceilings);
+        f->run = v == QN_VARIANT_NAIVE   ? (double)f->workspace <= s->options->max_naive_bytes
+                 : v == QN_VARIANT_FUSED ? true
+                                         : s->options->stats && !backward;
+        if (f->run && f->workspace > largest) largest = f->workspace;
+    }
+    return largest;
+}
+
+static qn_status open_session(session *s, size_t workspace) {
+    qn_backend *backend = s->problem->backend;
+    QN_TRY(backend->ops->alloc(backend, workspace, &s->workspace));
+    QN_TRY(backend->ops->alloc(backend, s->options->clear_bytes, &s->cleared));
+    QN_TRY(backend->ops->event_create(backend, &s->start));
+    return backend->ops->event_create(backend, &s->end);
+}
+
+static void close_session(session *s) {
+    const qn_ops *ops = s->problem->backend->ops;
+    ops->free(s->problem->backend, s->workspace);
+    ops->free(s->problem->backend, s->cleared);
+    if (s->start) ops->event_destroy(s->start);
+    if (s->end) ops->event_destroy(s->end);
+}
+
+static qn_status run_session(session *s) {
+    static const char *const names[] = {"naive", "fused", "fused with statistics"};
+    for (int v = 0; v < QN_VARIANTS; v++) {
+        if (!s->pass->of[v].run) continue;
+        show_progress(s, names[v]);
+        QN_TRY(check_variant(s, (qn_variant)v));
+    }
+    show_progress(s, "timing");
+    return time_variants(s);
+}
+
+qn_status qn_pass_measure(qn_attention_problem *problem, bool backward,
+                          const qn_measure_options *options, const qn_ceilings *ceilings,
+                          qn_pass *pass) {
+    *pass = (qn_pass){.backward = backward, .flops = (backward ? 2.5 : 1) * problem->flops};
+    pass->times = calloc((size_t)options->repeats * QN_VARIANTS, sizeof *pass->times);
+    if (!pass->times) return qn_error(QN_CODE_MEMORY, "no memory for the times of the repeats");
+    if (backward) QN_TRY(make_outputs(problem));
+    session s = {.problem = problem, .options = options, .pass = pass};
+    qn_status status = open_session(&s, choose_variants(&s, ceilings));
+    if (!status) status = run_session(&s);
+    clear_progress();
+    close_session(&s);
+    return status;
+}
+
+void qn_pass_free(qn_pass *pass) { free(pass->times); }

@@ -1,0 +1,14 @@
+/* fused.h: attention in tiles, without its scores in memory (fused_sm80_*.cu). */
+#ifndef QUERN_CUDA_ATTENTION_FUSED_H
+#define QUERN_CUDA_ATTENTION_FUSED_H
+
+#include "cuda.h"
+#include "params.h"
+#include "workspace.h"
+
+/* Sets what of the parameters lies in the workspace. */
+void qn_cuda_fused_lay_out(qn_attn_params *, bool backward, bool deterministic, qn_workspace *);
+qn_status qn_cuda_fused_forward(qn_stream *, const qn_attn_params *);
+qn_status qn_cuda_fused_backward(qn_stream *, const qn_attn_params *);
+
+#endif

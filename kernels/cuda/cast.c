@@ -1,0 +1,14 @@
+/* cast.c: conversions between fp32 and bf16. */
+#include "check/check.h"
+#include "check/view.h"
+#include "cuda.h"
+#include "elementwise.h"
+
+qn_status qn_cuda_cast(qn_stream *stream, qn_tensor dst, qn_tensor src) {
+    QN_TRY(qn_check_cast(&dst, &src));
+    if (qn_tensor_numel(&src) == 0) return QN_OK;
+    QN_CUDA_LAUNCH(
+        qn_cuda_launch_cast(qn_tensor_rank4(&dst), qn_tensor_rank4(&src), qn_cuda_handle(stream)),
+        "cast: launching its kernel");
+    return QN_OK;
+}

@@ -1,0 +1,70 @@
+/* cuda.h: what the C files of the CUDA backend share. */
+#ifndef QUERN_CUDA_CUDA_H
+#define QUERN_CUDA_CUDA_H
+
+#include <cuda_runtime_api.h>
+
+#include "cublaslt.h"
+#include "quern/backend.h"
+
+typedef struct qn_cuda {
+    qn_backend base;
+    char name[128];   /* of the device, e.g. "NVIDIA H100 80GB HBM3" */
+    int major, minor; /* its compute capability */
+    qn_cublaslt blas;
+} qn_cuda;
+
+typedef struct qn_cuda_stream {
+    qn_stream base;
+    cudaStream_t handle;
+} qn_cuda_stream;
+
+static inline qn_cuda *qn_cuda_of(const qn_stream *stream) { return (qn_cuda *)stream->backend; }
+
+static inline cudaStream_t qn_cuda_handle(const qn_stream *stream) {
+    return ((const qn_cuda_stream *)stream)->handle;
+}
+
+/* ---- errors ---------------------------------------------------------------- */
+
+/* "<what was attempted>: cudaErrorX (description); what to do". Forgets the error where CUDA
+ * lets it be forgotten, so that the next launch does not report it again. */
+qn_status qn_cuda_error(cudaError_t error, const char *what, ...)
+    __attribute__((format(printf, 2, 3), returns_nonnull));
+
+/* Returns from the calling function when a call of the runtime fails; then comes what was
+ * attempted, a printf format with its values. */
+#define QN_CUDA_TRY(call, ...)                                                                     \
+    do {                                                                                           \
+        const cudaError_t error_ = (call);                                                         \
+        if (error_ != cudaSuccess) return qn_cuda_error(error_, __VA_ARGS__);                      \
+    } while (0)
+
+/* The same for launchers of kernels, which return a cudaError_t as an int. */
+#define QN_CUDA_LAUNCH(call, ...) QN_CUDA_TRY((cudaError_t)(call), __VA_ARGS__)
+
+/* ---- the operations of the table; see ops.h ---------------------------------- */
+
+qn_status qn_cuda_device_info(qn_backend *, qn_device_info *info);
+qn_status qn_cuda_alloc(qn_backend *, size_t bytes, void **out);
+void qn_cuda_free(qn_backend *, void *memory);
+
+qn_status qn_cuda_stream_create(qn_backend *, qn_stream **out);
+void qn_cuda_stream_destroy(qn_stream *);
+qn_status qn_cuda_stream_sync(qn_stream *);
+qn_status qn_cuda_event_create(qn_backend *, qn_event **out);
+void qn_cuda_event_destroy(qn_event *);
+qn_status qn_cuda_event_record(qn_event *, qn_stream *);
+qn_status qn_cuda_stream_wait(qn_stream *, qn_event *);
+qn_status qn_cuda_event_elapsed(qn_event *start, qn_event *end, double *seconds);
+
+qn_status qn_cuda_copy(qn_stream *, void *dst, const void *src, size_t bytes, qn_copy_kind kind);
+qn_status qn_cuda_zero(qn_stream *, void *dst, size_t bytes);
+qn_status qn_cuda_cast(qn_stream *, qn_tensor dst, qn_tensor src);
+
+size_t qn_cuda_attention_forward_workspace(qn_backend *, const qn_attention_args *);
+qn_status qn_cuda_attention_forward(qn_stream *, const qn_attention_args *);
+size_t qn_cuda_attention_backward_workspace(qn_backend *, const qn_attention_args *);
+qn_status qn_cuda_attention_backward(qn_stream *, const qn_attention_args *);
+
+#endif

@@ -1,0 +1,39 @@
+// gpu.h: the GPU that the emulated CUDA runtime finds, for tests to change.
+#ifndef QUERN_TESTS_SIMT_CUDA_GPU_H
+#define QUERN_TESTS_SIMT_CUDA_GPU_H
+
+#include <cstddef>
+
+#include "cuda_runtime_api.h"
+
+namespace simt {
+
+struct Gpu {
+    int count = 1;
+    int driver = 13000; // the CUDA version that the driver is for; 0: no driver
+    cudaError_t count_error = cudaSuccess;
+    int major = 8, minor = 0;
+    bool has_cublaslt = true; // the library is installed
+    size_t memory = (size_t)8 << 30;
+};
+
+Gpu &gpu();
+
+// Bytes allocated and not freed.
+size_t gpu_memory_used();
+
+// Puts the GPU back at the end of a scope.
+class ScopedGpu {
+  public:
+    ScopedGpu() : saved_(gpu()) {}
+    ~ScopedGpu() { gpu() = saved_; }
+    ScopedGpu(const ScopedGpu &) = delete;
+    ScopedGpu &operator=(const ScopedGpu &) = delete;
+
+  private:
+    Gpu saved_;
+};
+
+} // namespace simt
+
+#endif

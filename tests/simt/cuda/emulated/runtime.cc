@@ -1,0 +1,230 @@
+// runtime.cc: the CUDA runtime, its one GPU being the emulation layer.
+#include "cuda_runtime_api.h"
+
+#include <chrono>
+#include <cstdio>
+#include <cstring>
+#include <new>
+#include <set>
+
+#include "simt/config.h"
+#include "simt/cuda/emulated/gpu.h"
+#include "simt/cuda/emulated/memory.h"
+#include "simt/device_heap.h"
+#include "simt/device_memory.h"
+#include "simt/stream.h"
+#include "simt/text.h"
+
+namespace simt {
+
+Gpu &gpu() {
+    static Gpu the_gpu;
+    return the_gpu;
+}
+
+static size_t used;
+size_t gpu_memory_used() { return used; }
+
+static cudaError_t last_error = cudaSuccess;
+
+static cudaError_t remember(cudaError_t error) {
+    if (error) last_error = error;
+    return error;
+}
+
+static std::set<cudaStream_t> &streams() {
+    static std::set<cudaStream_t> the_streams;
+    return the_streams;
+}
+
+void check_device_range(const void *p, size_t n, const char *operation) {
+    if (n == 0 || !in_device_heap(p)) return;
+    const Allocation *a = find_allocation(p);
+    if (!a || (const uint8_t *)p + n > a->begin + a->size)
+        throw Error(format("%s: %zu bytes of device memory out of bounds: they begin %s", operation,
+                           n, place_in_heap(p).c_str()));
+}
+
+} // namespace simt
+
+using namespace simt;
+
+struct CUevent_st {
+    cudaStream_t stream;
+    bool recorded, reached;
+    std::chrono::steady_clock::time_point time;
+};
+
+// ---- errors ----------------------------------------------------------------------------
+
+#define NAME(error)                                                                                \
+    case error:                                                                                    \
+        return #error;
+
+const char *cudaGetErrorName(cudaError_t error) {
+    switch (error) {
+        NAME(cudaSuccess)
+        NAME(cudaErrorInvalidValue)
+        NAME(cudaErrorMemoryAllocation)
+        NAME(cudaErrorInsufficientDriver)
+        NAME(cudaErrorDevicesUnavailable)
+        NAME(cudaErrorInvalidDeviceFunction)
+        NAME(cudaErrorNoDevice)
+        NAME(cudaErrorNoKernelImageForDevice)
+        NAME(cudaErrorECCUncorrectable)
+        NAME(cudaErrorInvalidResourceHandle)
+        NAME(cudaErrorNotReady)
+        NAME(cudaErrorIllegalAddress)
+        NAME(cudaErrorIllegalInstruction)
+        NAME(cudaErrorMisalignedAddress)
+        NAME(cudaErrorLaunchFailure)
+    }
+    return "unrecognized error code";
+}
+
+const char *cudaGetErrorString(cudaError_t) { return "emulated"; }
+
+cudaError_t cudaGetLastError() {
+    cudaError_t error = last_error;
+    last_error = cudaSuccess;
+    return error;
+}
+
+// ---- the device -----------------------------------------------------------------------------
+
+cudaError_t cudaDriverGetVersion(int *version) {
+    *version = gpu().driver;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceCount(int *count) {
+    *count = gpu().count_error ? 0 : gpu().count;
+    return remember(gpu().count_error);
+}
+
+cudaError_t cudaSetDevice(int device) {
+    return remember(device < gpu().count ? cudaSuccess : cudaErrorInvalidValue);
+}
+
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
+    if (device >= gpu().count) return remember(cudaErrorInvalidValue);
+    *properties = cudaDeviceProp();
+    snprintf(properties->name, sizeof properties->name, "Emulated GPU");
+    properties->totalGlobalMem = gpu().memory;
+    properties->major = gpu().major;
+    properties->minor = gpu().minor;
+    properties->multiProcessorCount = 2;
+    return cudaSuccess;
+}
+
+// ---- memory ------------------------------------------------------------------------------------
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total) {
+    *total = gpu().memory;
+    *free_bytes = gpu().memory - used;
+    return cudaSuccess;
+}
+
+cudaError_t cudaMalloc(void **out, size_t bytes) {
+    *out = nullptr;
+    if (bytes > gpu().memory - used) return remember(cudaErrorMemoryAllocation);
+    try {
+        *out = device_allocate(bytes);
+    } catch (const std::bad_alloc &) {
+        return remember(cudaErrorMemoryAllocation);
+    }
+    used += bytes;
+    return cudaSuccess;
+}
+
+// Waits for all work, as CUDA does.
+cudaError_t cudaFree(void *memory) {
+    if (!memory) return cudaSuccess;
+    for (cudaStream_t stream : streams()) finish(stream);
+    if (const Allocation *a = find_allocation(memory)) used -= a->size;
+    device_free(memory);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream) {
+    if (kind != cudaMemcpyHostToDevice) check_device_range(src, bytes, "cudaMemcpyAsync, source");
+    if (kind != cudaMemcpyDeviceToHost)
+        check_device_range(dst, bytes, "cudaMemcpyAsync, destination");
+    enqueue(stream, [=] { memcpy(dst, src, bytes); });
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t stream) {
+    check_device_range(dst, bytes, "cudaMemsetAsync");
+    enqueue(stream, [=] { memset(dst, value, bytes); });
+    return cudaSuccess;
+}
+
+// ---- streams
+// --------------------------------------------------------------------------------------
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned) {
+    *out = new CUstream_st();
+    streams().insert(*out);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+    finish(stream);
+    streams().erase(stream);
+    delete stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    finish(stream);
+    return cudaSuccess;
+}
+
+// An event that was recorded but not reached lies in the queue of its stream.
+static void reach(cudaEvent_t event) {
+    if (event->recorded && !event->reached) finish(event->stream);
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned) {
+    enqueue(stream, [=] { reach(event); });
+    return cudaSuccess;
+}
+
+// ---- events
+// -----------------------------------------------------------------------------------------
+
+cudaError_t cudaEventCreate(cudaEvent_t *out) {
+    *out = new CUevent_st();
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t event) {
+    reach(event);
+    delete event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
+    event->stream = stream;
+    event->recorded = true;
+    event->reached = false;
+    enqueue(stream, [=] {
+        event->time = std::chrono::steady_clock::now();
+        event->reached = true;
+    });
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+    reach(event);
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventElapsedTime(float *milliseconds, cudaEvent_t start, cudaEvent_t end) {
+    if (!start->recorded || !end->recorded) return remember(cudaErrorInvalidResourceHandle);
+    if (!start->reached || !end->reached) return remember(cudaErrorNotReady);
+    *milliseconds = std::chrono::duration<float, std::milli>(end->time - start->time).count();
+    return cudaSuccess;
+}

@@ -1,0 +1,22 @@
+#include "simt/stream.h"
+
+namespace simt {
+
+static bool deferred = false;
+
+void defer_streams(bool defer) { deferred = defer; }
+
+void enqueue(CUstream_st *stream, std::function<void()> work) {
+    if (stream && deferred)
+        stream->pending.push_back(std::move(work));
+    else
+        work();
+}
+
+void finish(CUstream_st *stream) {
+    std::deque<std::function<void()>> pending;
+    pending.swap(stream->pending);
+    for (auto &work : pending) work();
+}
+
+} // namespace simt

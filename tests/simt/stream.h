@@ -1,0 +1,26 @@
+// stream.h: an ordered queue of work that stands for a CUDA stream. Work runs as it is enqueued,
+// or, with deferral, when somebody waits for it, so that a missing wait shows.
+#ifndef QUERN_TESTS_SIMT_STREAM_H
+#define QUERN_TESTS_SIMT_STREAM_H
+
+#include <deque>
+#include <functional>
+
+struct CUstream_st {
+    std::deque<std::function<void()>> pending;
+};
+
+namespace simt {
+
+// For the work of all streams that is enqueued from now on. Off at first.
+void defer_streams(bool defer);
+
+// Runs the work now, or later on its stream; without a stream always now.
+void enqueue(CUstream_st *stream, std::function<void()> work);
+
+// Runs all that is pending. Whatever the work throws comes out here, and the rest is dropped.
+void finish(CUstream_st *stream);
+
+} // namespace simt
+
+#endif
