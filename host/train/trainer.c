@@ -234,7 +234,8 @@ static qn_status note_emulation(const session *s) {
     qn_device_info device;
     QN_TRY(s->backend->ops->device_info(s->backend, &device));
     if (s->options.precision == QN_BF16 && !device.bf16_gemm) {
-        note(s, "this CPU has no bf16 instructions: bf16 is emulated, which is slower than fp32");
+        note(s, "bf16 is emulated, which is slower than fp32: this CPU has no bf16 instructions, "
+                "or this build no oneDNN");
     }
     return QN_OK;
 }
