@@ -26,7 +26,6 @@ STATISTICS_GOAL = 0.08  # slower than without
 PASS, FAIL, NOT_MEASURED = "PASS", "FAIL", "NOT MEASURED"
 EXIT = {PASS: 0, FAIL: 1, NOT_MEASURED: 3}
 
-ELEMENT_BYTES = {"bf16": 2, "f32": 4}
 TORCH_DTYPES = {"bfloat16": "bf16", "float32": "f32", "float16": "f16"}
 PATHS = ("flash", "cudnn", "math")
 
@@ -36,7 +35,7 @@ def fail(message):
     sys.exit(2)
 
 
-# ---- records -------------------------------------------------------------------------------
+# ---- records --------------------------------------------------------------------------------
 
 def key_of(batch, heads, kv_heads, head_dim, window, seq_len, causal, name):
     return (head_dim, not causal, name, seq_len, batch, heads, kv_heads, window)
@@ -47,7 +46,7 @@ class Records:
 
     def __init__(self, paths):
         self.quern, self.torch = {}, {}
-        self.devices, self.dtypes, self.ceilings = set(), set(), None
+        self.devices, self.dtypes = set(), set()
         for path in paths:
             self.read(path)
 
@@ -65,21 +64,17 @@ class Records:
 
     def add_quern(self, record):
         self.devices.add(("quern", record["device"]))
-        dtype = record.get("dtype", "f32")
-        self.dtypes.add(dtype)
+        self.dtypes.add(record.get("dtype", "f32"))
         for row in record["results"]:
             key = key_of(record["batch"], record["heads"], record["kv_heads"],
                          record["head_dim"], record["window"], row["seq_len"], row["causal"],
                          row["pass"])
-            row = {**row, "element_bytes": ELEMENT_BYTES[dtype],
-                   "score_bytes": record.get("naive_score_bytes")}
             if "fused_stats" in row or key not in self.quern:
                 self.quern[key] = row
 
     def add_torch(self, record):
         self.devices.add(("torch", record["device"]))
         self.dtypes.add(TORCH_DTYPES[record["dtype"]])
-        self.ceilings = self.ceilings or record["ceilings"]
         for row in record["results"]:
             key = key_of(row["batch"], row["heads"], row["kv_heads"], row["head_dim"], 0,
                          row["seq_len"], row["causal"], row["pass"])
@@ -87,12 +82,12 @@ class Records:
 
     def mismatch(self):
         """Why the two programs' times may not be compared; None when they may."""
-        quern = {name for program, name in self.devices if program == "quern"}
-        torch = {name for program, name in self.devices if program == "torch"}
-        if not quern or not torch:
-            return f"no record of {'PyTorch' if quern else 'quern'}"
-        if not all(name in whole for name in torch for whole in quern):
-            return f"different devices: {', '.join(sorted(quern | torch))}"
+        programs = {program for program, _ in self.devices}
+        names = {name for _, name in self.devices}
+        if len(programs) < 2:
+            return f"no record of {'PyTorch' if 'quern' in programs else 'quern'}"
+        if len(names) > 1:
+            return f"different devices: {'; '.join(sorted(names))}"
         if len(self.dtypes) > 1:
             return f"different dtypes: {', '.join(sorted(self.dtypes))}"
         return None
@@ -104,6 +99,12 @@ class Records:
         else:
             value = self.quern.get(key, {}).get(variant, {}).get("seconds")
         return value if is_time(value) else None
+
+    def floor_share(self, key):
+        """How much of the speed of its floor naive reaches; None where that is not known."""
+        seconds = self.seconds(key, "naive")
+        floor = self.quern.get(key, {}).get("naive", {}).get("floor_seconds")
+        return floor / seconds if seconds and is_time(floor) else None
 
 
 def is_time(value):
@@ -119,42 +120,7 @@ def flops_of(key):
     return 4.0 * batch * heads * head_dim * pairs * (2.5 if name == "backward" else 1)
 
 
-# ---- the floor of naive attention --------------------------------------------------------------
-
-def naive_stages(key, element, score):
-    """(bytes, operations) of each kernel of naive attention. A product writes all T*T scores of
-    `score` bytes, also where the mask hides half; the softmax kernel reads those that are
-    visible, and writes weights of `element` bytes."""
-    head_dim, full, name, seq_len, batch, heads, kv_heads, _ = key
-    scores = batch * heads * seq_len ** 2
-    visible = scores if full else scores / 2
-    q = batch * heads * seq_len * head_dim * element
-    kv = batch * kv_heads * seq_len * head_dim * element
-    flops = 2 * scores * head_dim
-    to_scores = (q + kv + scores * score, flops)
-    from_weights = (q + kv + scores * element, flops)
-    if name == "forward":
-        return [to_scores, (visible * score + scores * element, 0), from_weights]
-    softmax = (2 * visible * score + 2 * scores * element, 0)
-    return [to_scores, to_scores, (2 * q, 0), softmax] + 3 * [from_weights]
-
-
-def naive_floor(key, row, ceilings):
-    """Seconds: each stage takes at least its bytes or its operations at the measured rate."""
-    return sum(max(moved / ceilings["copy_bytes_per_s"], flops / ceilings["matmul_flops_per_s"])
-               for moved, flops in naive_stages(key, row["element_bytes"], row["score_bytes"]))
-
-
-def floor_share(records, key):
-    """How much of its floor's speed naive reaches; None where that is not known."""
-    row = records.quern.get(key)
-    seconds = records.seconds(key, "naive")
-    if not seconds or not records.ceilings or not row["score_bytes"] or key[-1]:
-        return None
-    return naive_floor(key, row, records.ceilings) / seconds
-
-
-# ---- verdicts ------------------------------------------------------------------------------------
+# ---- verdicts -------------------------------------------------------------------------------
 
 def keys_to_judge(name):
     return [key_of(TOKENS // seq_len, WIDTH // head_dim, WIDTH // head_dim, head_dim, 0, seq_len,
@@ -201,12 +167,8 @@ def judge_speed(records, name, limit):
 def judge_naive(records):
     """Of the shapes whose scores fit in memory; both passes and head dimensions must be there."""
     goal = f"naive >= {NAIVE_GOAL:.0%} of its own floor"
-    if records.mismatch():
-        return verdict(goal, NOT_MEASURED, note=records.mismatch())
-    if not records.ceilings:
-        return verdict(goal, NOT_MEASURED, note="no measured bandwidth in PyTorch's record")
     keys = keys_to_judge("forward") + keys_to_judge("backward")
-    values = {key: floor_share(records, key) for key in keys}
+    values = {key: records.floor_share(key) for key in keys}
     values = {key: share for key, share in values.items() if share}
     seen = {(key[0], key[2]) for key in values}
     absent = [f"{name} D={head_dim}" for head_dim, name in
@@ -256,7 +218,7 @@ def summary(verdicts):
     return FAIL if FAIL in states else NOT_MEASURED if NOT_MEASURED in states else PASS
 
 
-# ---- tables ----------------------------------------------------------------------------------------
+# ---- tables ---------------------------------------------------------------------------------
 
 HEAD = ("D", "mask", "pass", "T", "naive", "of floor", "fused", "stats", "flash", "cudnn", "math",
         "fused/flash", "fused/cudnn", "fused/naive")
@@ -280,7 +242,7 @@ def cells(records, key):
             rates[path] = "refused"
     stats = ratio(times["fused"], times["fused_stats"])
     return (str(head_dim), mask, name, str(seq_len), rates["naive"],
-            number(floor_share(records, key), ".0%"), rates["fused"],
+            number(records.floor_share(key), ".0%"), rates["fused"],
             number(stats and stats - 1, "+.1%"), *(rates[path] for path in PATHS),
             *(number(ratio(times["fused"], times[v]), ".2f") for v in ("flash", "cudnn", "naive")))
 
@@ -312,7 +274,7 @@ LEGEND = ("TFLOP/s; stats: how much slower fused is with statistics; fused/x: sp
           "speed of x")
 
 
-# ---- plot ---------------------------------------------------------------------------------------------
+# ---- plot -----------------------------------------------------------------------------------
 
 # Told apart by line and marker, not by colour alone.
 STYLES = {"fused": ("quern fused", "black", "-", "o"),
@@ -363,7 +325,7 @@ def draw(records, path):
     figure.savefig(path, dpi=120)
 
 
-# ---- the command ----------------------------------------------------------------------------------------
+# ---- the command ----------------------------------------------------------------------------
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__,

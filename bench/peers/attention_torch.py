@@ -128,21 +128,6 @@ class Clock:
         return statistics.median(times), min(times), max(times)
 
 
-def ceilings(clock, device, dtype):
-    """What the device reaches: bytes a second of a copy, operations a second of a product."""
-    if not clock.on_gpu:
-        return None
-    source = torch.empty(1 << 30, dtype=torch.uint8, device=device)
-    target = torch.empty_like(source)
-    copy, _, _ = clock.median(lambda: target.copy_(source), 3, 11)
-    n = 8192
-    a, b = (torch.randn(n, n, device=device, dtype=dtype) for _ in range(2))
-    product, _, _ = clock.median(lambda: a @ b, 3, 11)
-    return {"copy_bytes_per_s": 2 * source.numel() / copy,
-            "matmul_flops_per_s": 2 * n ** 3 / product,
-            "note": f"copy of 1 GiB, read and written; product {n} x {n} x {n}, normal inputs"}
-
-
 def figures(timing, flops):
     seconds, fastest, slowest = timing
     return {"seconds": seconds, "fastest": fastest, "slowest": slowest,
@@ -235,7 +220,6 @@ def measure(options, device):
     clock = Clock(device)
     dtype = getattr(torch, options.dtype)
     record = describe(device, clock, options)
-    record["ceilings"] = ceilings(clock, device, dtype)
     record["results"] = []
     shapes = [(d, t, mask == "causal") for d, t, mask in
               itertools.product(options.head_dims, options.seq_lens, options.masks)]

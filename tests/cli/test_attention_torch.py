@@ -56,7 +56,6 @@ class AttentionTorch(unittest.TestCase):
         self.assertEqual(self.shared["bench"], "attention_torch")
         self.assertEqual((self.shared["device"], self.shared["dtype"]), ("cpu", "bfloat16"))
         self.assertTrue(self.shared["torch"])
-        self.assertIsNone(self.shared["ceilings"])
         self.assertEqual(len(self.rows("math")), 2 * 2 * 2)  # lengths, masks, passes
         for row in self.rows("math"):
             self.assertEqual((row["heads"], row["kv_heads"]), (2, 2))
