@@ -112,8 +112,10 @@ class Compare(unittest.TestCase):
         self.check(1, STATISTICS="FAIL")
 
     def test_long_sequence_with_an_error_that_is_no_number(self):
-        self.long["results"][1]["fused"]["max_error"] = None
-        self.check(1, LONG="FAIL")
+        for error in (None, float("nan")):
+            with self.subTest(error):
+                self.long["results"][1]["fused"]["max_error"] = error
+                self.check(1, LONG="FAIL")
 
     def test_long_sequence_without_backward(self):
         del self.long["results"][1]
