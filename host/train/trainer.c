@@ -271,7 +271,8 @@ static qn_status note_emulation(const training *t) {
     qn_device_info device;
     QN_TRY(t->backend->ops->device_info(t->backend, &device));
     if (t->options.precision == QN_BF16 && !device.bf16_gemm) {
-        note(t, "this CPU has no bf16 instructions: bf16 is emulated, which is slower than fp32");
+        note(t, "bf16 is emulated, which is slower than fp32: this CPU has no bf16 instructions, "
+                "or this build no oneDNN");
     }
     return QN_OK;
 }

@@ -16,7 +16,7 @@ struct qn_bf16_gemm; /* gemm_bf16.h */
 typedef struct qn_cpu {
     qn_backend base;
     int n_threads;
-    struct qn_bf16_gemm *bf16; /* NULL where the CPU has no bf16 instructions */
+    struct qn_bf16_gemm *bf16; /* NULL where bf16 products are emulated */
 } qn_cpu;
 
 static inline const qn_cpu *qn_cpu_of(const qn_stream *stream) {

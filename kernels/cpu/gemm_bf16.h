@@ -9,7 +9,7 @@
 
 typedef struct qn_bf16_gemm qn_bf16_gemm; /* primitives made so far, by shape */
 
-/* *out is NULL where the CPU has no bf16 instructions. */
+/* *out is NULL where the CPU has no bf16 instructions, or the build no oneDNN. */
 qn_status qn_bf16_gemm_open(qn_bf16_gemm **out);
 void qn_bf16_gemm_close(qn_bf16_gemm *gemm);
 
