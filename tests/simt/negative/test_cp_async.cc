@@ -45,6 +45,32 @@ TEST(CpAsync, WaitAndBarrier) {
     expect_silent([] { return load_is_right<Wait::kRight>(); });
 }
 
+// The tile holds already what the copy brings: only NaNs in its place tell that it is in flight.
+template <bool wait> __global__ void load_again(const float4 *in, float *out) {
+    float4 *tile = (float4 *)dynamic_shared();
+    uint32_t t = threadIdx.x;
+    tile[t] = in[t];
+    cp_async_16(shared_address(tile + t), in + t, true);
+    cp_async_commit();
+    if (wait) cp_async_wait<0>();
+    out[t] = tile[t].x;
+    cp_async_wait<0>();
+}
+
+template <bool wait> bool load_again_is_right() {
+    Device<float4> in(32, float4{1, 0, 0, 0});
+    Device<float> out(32);
+    QN_LAUNCH(load_again<wait>, 1, 32, 512, 0, in.get(), out.get());
+    return out[0] == 1 && out[31] == 1;
+}
+
+TEST(CpAsync, NotWaitedForOverTheSameData) {
+    expect_race_and_harm("read", [] { return load_again_is_right<false>(); });
+}
+TEST(CpAsync, WaitedForOverTheSameData) {
+    expect_silent([] { return load_again_is_right<true>(); });
+}
+
 template <bool wait> __global__ void leave(const float4 *in) {
     cp_async_16(shared_address(dynamic_shared()) + threadIdx.x * 16, in + threadIdx.x, true);
     cp_async_commit();
