@@ -689,7 +689,7 @@ using shape_64 = backward_shape<64, 128, 128, 4, 2, 2, 2>;
 using shape_128 = backward_shape<128, 64, 128, 8, 1, 2, 2>;
 /* For devices with 100 KB of shared memory. */
 using shape_64_small = backward_shape<64, 64, 128, 4, 2, 1, 2>;
-using shape_128_small = backward_shape<128, 64, 64, 4, 1, 2, 1>;
+using shape_128_small = backward_shape<128, 64, 64, 4, 1, 4, 1>;
 
 enum { MOST_QUERIES = 128, FEWEST_KEYS = 64 }; /* of these */
 
