@@ -14,6 +14,11 @@ enum Order { kAnyOrder, kOrdered };
 // Devices with 100 KB of shared memory have shapes of their own.
 constexpr uint32_t kSmallDevice = 99 * 1024;
 
+// dq, dk and dv; and dq before it was rounded to bf16, which hides most changes of order.
+struct Gradients : AttentionResult<float> {
+    std::vector<float> dq_sum;
+};
+
 // dq, dk and dv of one call, and what it reads: o and lse as an exact forward pass leaves them.
 class BackwardCall {
   public:
@@ -39,15 +44,16 @@ class BackwardCall {
         p.semaphores = order == kOrdered ? semaphores.data() : nullptr;
     }
 
-    AttentionResult<float> run() {
+    Gradients run() {
         EXPECT_EQ(qn_attn_fused_sm80_backward(&call.params, nullptr), 0);
         dq.expect_gaps_intact("dq");
         dk.expect_gaps_intact("dk");
         dv.expect_gaps_intact("dv");
-        AttentionResult<float> r;
+        Gradients r;
         r.dq = dq.read(0, s.n_heads);
         r.dk = slices ? dq.read(s.n_heads, s.n_kv_heads) : dk.read();
         r.dv = slices ? dq.read(s.n_heads + s.n_kv_heads, s.n_kv_heads) : dv.read();
+        r.dq_sum = dq_sum.host();
         return r;
     }
 
@@ -73,8 +79,7 @@ class BackwardCall {
     bool slices;
 };
 
-AttentionResult<float> run(const Case &c, const AttentionInputs<float> &in, const Expected &want,
-                           Order order) {
+Gradients run(const Case &c, const AttentionInputs<float> &in, const Expected &want, Order order) {
     return BackwardCall(c, in, want.exact, order).run();
 }
 
@@ -191,24 +196,25 @@ TEST(Backward, DocumentsWithFewerQueries) {
     check(c);
 }
 
-// Rows whose doc_start lies past them see nothing, so that what their dout says counts nowhere:
-// as if they were a document of their own with dout = 0.
+// Where lse is −inf, what a row's dout says counts nowhere: as if it were 0, in a document of such
+// rows. Rows whose doc_start lies past them see nothing; others may have scores of no weight.
 TEST(Backward, RowsThatSeeNothing) {
-    for (bool causal : {false, true})
+    for (bool by_document : {false, true})
         for (int64_t hidden : {1, 40, 150}) {
-            SCOPED_TRACE(testing::Message() << hidden << " hidden rows, causal " << causal);
+            SCOPED_TRACE(testing::Message()
+                         << hidden << " hidden rows, by document " << by_document);
             Case c = make_case(1, 150, 150, 1, 1, 64);
-            c.shape.causal = causal;
+            c.shape.causal = hidden == 40;
             c.shape.doc_start = documents(1, {150 - hidden, hidden});
             AttentionInputs<float> in = random_inputs(c), quiet = in;
             std::fill(quiet.dout.begin() + (150 - hidden) * 64, quiet.dout.end(), 0.0f);
             Expected want = expected(c, quiet);
             for (int64_t i = 150 - hidden; i < 150; i++) {
-                c.shape.doc_start[i] = (int32_t)i + 1;
+                if (by_document) c.shape.doc_start[i] = (int32_t)i + 1;
                 want.exact.lse[i] = -INFINITY;
                 std::fill_n(want.exact.o.begin() + i * 64, 64, 0.0);
             }
-            AttentionResult<float> result = run(c, in, want, kAnyOrder);
+            Gradients result = run(c, in, want, kAnyOrder);
             expect_right(result, want);
             for (int64_t i = (150 - hidden) * 64; i < 150 * 64; i++) {
                 ASSERT_EQ(result.dq[i], 0) << "element " << i;
@@ -251,7 +257,7 @@ TEST(Backward, NoBias) {
     for (auto *x : {&in.v, &in.dout})
         for (float &e : *x) e = std::abs(e);
     Expected want = expected(c, in);
-    AttentionResult<float> result = run(c, in, want, kAnyOrder);
+    Gradients result = run(c, in, want, kAnyOrder);
     double sum = 0, squares = 0;
     for (size_t i = 0; i < result.dv.size(); i++) {
         double error = result.dv[i] - want.exact.dv[i];
@@ -302,14 +308,14 @@ TEST(Backward, SameBitsInEverySchedule) {
             Case c = make_case(1, 70, 330, 2, 1, head_dim);
             AttentionInputs<float> in = random_inputs(c);
             Expected want = expected(c, in);
-            AttentionResult<float> first;
+            Gradients first;
             simt::for_each_schedule(3, [&] {
                 simt::config().shared_limit = limit;
                 simt::config().resident_blocks += 2;
-                AttentionResult<float> ordered = run(c, in, want, kOrdered);
-                AttentionResult<float> any = run(c, in, want, kAnyOrder);
+                Gradients ordered = run(c, in, want, kOrdered);
+                Gradients any = run(c, in, want, kAnyOrder);
                 if (first.dq.empty()) first = ordered;
-                EXPECT_TRUE(harness::same_bits(ordered.dq, first.dq));
+                EXPECT_TRUE(harness::same_bits(ordered.dq_sum, first.dq_sum));
                 for (auto *result : {&ordered, &any}) {
                     expect_right(*result, want);
                     EXPECT_TRUE(harness::same_bits(result->dk, first.dk));
@@ -330,13 +336,13 @@ TEST(Backward, OrderedUnderWindowsAndDocuments) {
             if (!window) c.shape.doc_start = documents(1, {130, 0, 150, 100});
             AttentionInputs<float> in = random_inputs(c);
             Expected want = expected(c, in);
-            AttentionResult<float> first;
+            Gradients first;
             simt::for_each_schedule(3, [&] {
                 simt::config().resident_blocks += 2;
-                AttentionResult<float> result = run(c, in, want, kOrdered);
+                Gradients result = run(c, in, want, kOrdered);
                 expect_right(result, want);
                 if (first.dq.empty()) first = result;
-                EXPECT_TRUE(harness::same_bits(result.dq, first.dq));
+                EXPECT_TRUE(harness::same_bits(result.dq_sum, first.dq_sum));
             });
         }
 }
@@ -346,13 +352,13 @@ TEST(Backward, OrderOfManyBlocks) {
     Case c = make_case(1, 20, 930, 1, 1, 128);
     AttentionInputs<float> in = random_inputs(c);
     Expected want = expected(c, in);
-    AttentionResult<float> first;
+    Gradients first;
     simt::for_each_schedule(12, [&] {
         simt::config().shared_limit = kSmallDevice;
         simt::config().resident_blocks += 4;
-        AttentionResult<float> result = run(c, in, want, kOrdered);
+        Gradients result = run(c, in, want, kOrdered);
         if (first.dq.empty()) first = result;
-        EXPECT_TRUE(harness::same_bits(result.dq, first.dq));
+        EXPECT_TRUE(harness::same_bits(result.dq_sum, first.dq_sum));
     });
     expect_right(first, want);
 }
