@@ -66,11 +66,6 @@ static bool arrive(Block &block, int id, int expected, const LaneList &lanes, Wh
     if (barrier.arrived > barrier.expected)
         fail_at(where, kSyncNames[id],
                 format("%d threads arrive at a barrier for %d", barrier.arrived, expected));
-    int others = block.n_threads - expected; // that need not come
-    if (block.n_threads - block.n_live > others)
-        fail_at(where, kSyncNames[id],
-                format("waits for %d threads, but %d of the block's %d have exited", expected,
-                       block.n_threads - block.n_live, block.n_threads));
     for (Thread *thread : lanes) release(*thread, barrier.knowledge);
     return barrier.arrived == barrier.expected;
 }

@@ -37,18 +37,22 @@ static uint32_t check_races(Thread &thread, const CopyToShared &copy, Where wher
     return agent.epoch;
 }
 
-void cp_async_16(uint32_t destination, const void *source, bool valid, Where where) {
-    Thread &thread = self();
-    if ((uintptr_t)source % kBytes)
-        fail_at(where, "cp.async", format("global address %p is not a multiple of 16", source));
+static void issue(Thread &thread, uint32_t destination, const void *source, bool valid,
+                  Where where) {
     auto copy = std::make_shared<CopyToShared>();
     copy->destination = shared_bytes(*thread.block, destination, kBytes, kBytes, "cp.async", where);
     copy->source = valid ? source : nullptr;
-    if (valid) check_device_bounds(source, kBytes, "cp.async", where);
     uint32_t epoch = check_races(thread, *copy, where);
     uint8_t *bytes = copy->destination;
     AsyncTicket ticket = machine->async.issue(copy, [=] { memset(bytes, 0xff, kBytes); });
     thread.copies.open.push_back({ticket, epoch});
+}
+
+void cp_async_16(uint32_t destination, const void *source, bool valid, Where where) {
+    if ((uintptr_t)source % kBytes)
+        fail_at(where, "cp.async", format("global address %p is not a multiple of 16", source));
+    if (valid) check_device_bounds(source, kBytes, "cp.async", where);
+    issue(self(), destination, source, valid, where);
     perhaps_yield(where);
 }
 

@@ -33,7 +33,7 @@ Allocation *find_allocation(const void *p);
 // "8 bytes after allocation 3, of 4096 bytes".
 std::string place_in_heap(const void *p);
 
-// Whether a byte beside an allocation was changed; describes the first.
+// Whether a byte beside an allocation was changed; describes the first, and mends it.
 bool heap_damaged(std::string &description);
 
 } // namespace simt

@@ -134,11 +134,14 @@ static const uint8_t *first_change(const uint8_t *begin, const uint8_t *end) {
 
 bool heap_damaged(std::string &description) {
     if (kAsanBuild) return false; // reports the store itself
-    for (const auto &[end, a] : heap().allocations) {
+    for (auto &[end, a] : heap().allocations) {
+        uint8_t *behind = a.begin + a.size, *pages_end = a.pages + a.pages_size;
         const uint8_t *p = first_change(a.pages, a.begin);
-        if (!p) p = first_change(a.begin + a.size, a.pages + a.pages_size);
+        if (!p) p = first_change(behind, pages_end);
         if (!p) continue;
         description = "a store out of bounds: " + place_in_heap(p);
+        memset(a.pages, kMargin, (size_t)(a.begin - a.pages));
+        memset(behind, kMargin, (size_t)(pages_end - behind));
         return true;
     }
     return false;

@@ -24,18 +24,21 @@ static void check_mask(const Thread &thread, uint32_t mask, const char *operatio
                 format("lanes 0x%08x of its mask 0x%08x have exited", exited, mask));
 }
 
-// The gathering that the lane joins; reports one that it should have joined but did not.
-static Gathering &join(Warp &warp, uint32_t mask, const char *operation, Where where) {
-    for (Gathering &g : warp.gatherings) {
+static Gathering &find_or_open(Warp &warp, uint32_t mask, const char *operation, Where where) {
+    for (Gathering &g : warp.gatherings)
         if (same_operation(g, mask, operation, where)) return g;
-        if (!(g.mask & mask)) continue;
-        fail_at(where, operation,
-                format("diverged: with mask 0x%08x, while lanes 0x%08x of the warp wait in %s at "
-                       "%s with mask 0x%08x",
-                       mask, g.arrived, g.operation, to_string(g.where).c_str(), g.mask));
-    }
     warp.gatherings.push_back(Gathering{mask, 0, operation, where, {}});
     return warp.gatherings.back();
+}
+
+// Lanes that wait in two places, each of them for a lane of the other.
+static void check_converged(const Warp &warp, const Gathering &mine) {
+    for (const Gathering &g : warp.gatherings)
+        if (g.arrived & mine.mask && g.mask & mine.arrived && &g != &mine)
+            fail_at(mine.where, mine.operation,
+                    format("diverged: with mask 0x%08x, while lanes 0x%08x of the warp wait in %s "
+                           "at %s with mask 0x%08x",
+                           mine.mask, g.arrived, g.operation, to_string(g.where).c_str(), g.mask));
 }
 
 static std::string missing_lanes(const Thread &thread) {
@@ -52,9 +55,10 @@ bool gather(uint32_t mask, const char *operation, void *arguments, Where where,
     Warp &warp = warp_of(thread);
     mask &= warp.lanes;
     check_mask(thread, mask, operation, where);
-    Gathering &g = join(warp, mask, operation, where);
+    Gathering &g = find_or_open(warp, mask, operation, where);
     g.arrived |= 1u << thread.lane;
     g.arguments[(size_t)thread.lane] = arguments;
+    if (warp.gatherings.size() > 1) check_converged(warp, g);
     if (g.arrived != mask) {
         suspend(Wait{operation, where, missing_lanes});
         return false;

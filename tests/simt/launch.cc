@@ -6,6 +6,7 @@
 #include "simt/barrier.h"
 #include "simt/config.h"
 #include "simt/device_heap.h"
+#include "simt/fault.h"
 #include "simt/race.h"
 #include "simt/report.h"
 #include "simt/scheduler.h"
@@ -40,11 +41,12 @@ static void check_copies_done(const Thread &thread) {
                     to_string(thread).c_str()));
 }
 
-static void run_body() {
+static void run_kernel() {
     machine->body(machine->body_arguments);
     check_copies_done(self());
-    end_thread();
 }
+
+static void enter_thread() { run_thread(run_kernel); }
 
 static Thread *start_thread(Block &block, int linear) {
     Thread *thread = take_thread();
@@ -62,7 +64,7 @@ static Thread *start_thread(Block &block, int linear) {
     thread->wait = Wait();
     thread->copies = CopyGroups();
     thread->clock = ThreadClock();
-    fiber_prepare(thread->fiber, run_body);
+    fiber_prepare(thread->fiber, enter_thread);
     make_ready(*thread);
     return thread;
 }
@@ -125,8 +127,7 @@ static void start_blocks() {
 
 // ---- launches ---------------------------------------------------------------------------
 
-static Statistics the_statistics;
-const Statistics &statistics() { return the_statistics; }
+static uint32_t n_launches; // of the process
 
 static void check_launch(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes) {
     uint64_t n_threads = (uint64_t)block.x * block.y * block.z;
@@ -161,8 +162,12 @@ static void run_blocks() {
 // Everything that ends with the launch, whatever ends it.
 class Running {
   public:
-    explicit Running(Machine &m) { machine = &m; }
+    explicit Running(Machine &m) {
+        machine = &m;
+        catch_faults();
+    }
     ~Running() {
+        release_faults();
         for (Block *block : machine->resident) remove_block(block);
         machine = nullptr;
         current = nullptr;
@@ -189,7 +194,7 @@ void launch_grid(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
     m.block = block;
     m.shared_bytes = (uint32_t)shared_bytes;
     m.n_blocks = (uint64_t)grid.x * grid.y * grid.z;
-    m.serial = (uint32_t)++the_statistics.launches;
+    m.serial = ++n_launches;
     m.random = Random(m.config.seed);
     fiber_adopt_caller(m.host);
     Running running(m);

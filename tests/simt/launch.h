@@ -3,7 +3,6 @@
 #define QUERN_TESTS_SIMT_LAUNCH_H
 
 #include <cstddef>
-#include <cstdint>
 #include <tuple>
 
 #include "simt/vector_types.h"
@@ -25,12 +24,6 @@ void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes,
         name, grid, block, shared_bytes,
         [](void *p) { std::apply(((Call *)p)->kernel, ((Call *)p)->arguments); }, &call);
 }
-
-// Counts over all launches of the process.
-struct Statistics {
-    uint64_t launches = 0, races = 0;
-};
-const Statistics &statistics();
 
 } // namespace simt
 

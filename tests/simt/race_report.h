@@ -25,9 +25,6 @@ struct EarlierAccess {
 
 void report_race(const LaterAccess &later, const EarlierAccess &earlier);
 
-// "attention.cu:33": an instruction's address is looked up in the debug information.
-std::string to_string(const Site &site);
-
 } // namespace simt
 
 #endif

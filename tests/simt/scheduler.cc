@@ -62,6 +62,9 @@ static Thread *next_ready() {
     abort();
 }
 
+// Unwinds a thread that failed, so that nothing on its stack leaks.
+struct ThreadFailed {};
+
 [[noreturn]] static void fail_deadlocked() {
     fail("deadlock: no thread can run" + waiting_threads());
 }
@@ -112,7 +115,7 @@ void perhaps_yield(Where where) {
     if (machine->config.seed && machine->random.one_in(4)) yield(where);
 }
 
-void end_thread() {
+[[noreturn]] static void end_thread() {
     Thread &thread = self();
     thread.done = true;
     warp_of(thread).exited |= 1u << thread.lane;
@@ -127,6 +130,20 @@ void end_thread() {
 void fail(const std::string &message) {
     if (!current) throw Error(message); // asynchronous work, completed while no thread runs
     machine->error = message;
+    throw ThreadFailed();
+}
+
+void fail_without_unwinding(const std::string &message) {
+    machine->error = message;
+    leave_to_host();
+}
+
+void run_thread(void (*body)()) {
+    try {
+        body();
+        end_thread();
+    } catch (const ThreadFailed &) {
+    }
     leave_to_host();
 }
 

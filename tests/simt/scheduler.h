@@ -24,11 +24,13 @@ void yield(Where where);
 // A yield in some of the cases, so that seeds differ in more than the order of waking.
 void perhaps_yield(Where where);
 
-// The thread has ended.
-[[noreturn]] void end_thread();
+// What the fiber of a thread calls: its body, then others.
+[[noreturn]] void run_thread(void (*body)());
 
 // Ends the launch, which throws the message as an Error.
 [[noreturn]] void fail(const std::string &message);
+// The same where the stack cannot be unwound.
+[[noreturn]] void fail_without_unwinding(const std::string &message);
 
 // Runs ready threads until a block ends or the launch fails. False when none could run.
 bool run_threads();

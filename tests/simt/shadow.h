@@ -8,22 +8,11 @@
 #include <memory>
 #include <vector>
 
-#include "simt/where.h"
+#include "simt/site.h"
 
 namespace simt {
 
 constexpr size_t kCellBytes = 2;
-
-// Where an access was made: a place in the source, or the address of an instruction.
-struct Site {
-    const void *code = nullptr; // or the file's name
-    int line = -1;              // −1: code is an address
-
-    Site() = default;
-    explicit Site(const void *pc) : code(pc) {}
-    Site(Where where) : code(where.file), line(where.line) {}
-    bool operator==(const Site &other) const { return code == other.code && line == other.line; }
-};
 
 struct Write {
     uint32_t block = 0, agent = 0, epoch = 0; // epoch 0: never written

@@ -4,6 +4,10 @@
 
 namespace simt {
 
+// In a namespace of its own: calls that pass a Where on must not find the layer's functions
+// beside the primitives of the same name.
+namespace source {
+
 // As a default argument `Where where = Where::here()` names the caller's place. The builtins
 // must be defaults of a function of their own: directly in the outer default argument, GCC 12
 // gives the line of the header.
@@ -15,6 +19,10 @@ struct Where {
         return Where{file, line};
     }
 };
+
+} // namespace source
+
+using source::Where;
 
 } // namespace simt
 
