@@ -111,7 +111,7 @@ inline AttentionInputs<float> random_inputs(const Case &c) {
     drawn.spread = c.spread;
     AttentionInputs<float> in = harness::random_inputs(drawn);
     for (auto *x : {&in.q, &in.k, &in.v, &in.dout})
-        for (float &e : *x) e = reference::to_bf16(e);
+        for (float &e : *x) e = qn_round_bf16(e);
     return in;
 }
 
@@ -223,7 +223,7 @@ inline Expected expected(const Case &c, const AttentionInputs<float> &in) {
     Expected e = {reference::Attention<double>(shape, wide).run(c.local_window),
                   reference::Attention<float>(shape, in, true).run(c.local_window)};
     for (auto *x : {&e.plain.o, &e.plain.dq, &e.plain.dk, &e.plain.dv})
-        for (float &value : *x) value = reference::to_bf16(value);
+        for (float &value : *x) value = qn_round_bf16(value);
     return e;
 }
 

@@ -85,9 +85,12 @@ Gradients run(const Case &c, const AttentionInputs<float> &in, const Expected &w
 
 void expect_right(const AttentionResult<float> &result, const Expected &want) {
     const AttentionResult<double> &exact = want.exact;
-    harness::expect_as_good_as_plain("dq", result.dq, want.plain.dq, exact.dq, exact.dq_terms);
-    harness::expect_as_good_as_plain("dk", result.dk, want.plain.dk, exact.dk, exact.dk_terms);
-    harness::expect_as_good_as_plain("dv", result.dv, want.plain.dv, exact.dv, exact.dv_terms);
+    harness::expect_as_good_as_plain(QN_F32, "dq", result.dq, want.plain.dq, exact.dq,
+                                     exact.dq_terms);
+    harness::expect_as_good_as_plain(QN_F32, "dk", result.dk, want.plain.dk, exact.dk,
+                                     exact.dk_terms);
+    harness::expect_as_good_as_plain(QN_F32, "dv", result.dv, want.plain.dv, exact.dv,
+                                     exact.dv_terms);
 }
 
 // In both orders, on a large and on a small device.

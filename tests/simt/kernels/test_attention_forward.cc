@@ -17,8 +17,9 @@ AttentionResult<float> run(const Case &c, const AttentionInputs<float> &in) {
 }
 
 void expect_right(const AttentionResult<float> &result, const Expected &want) {
-    harness::expect_as_good_as_plain("o", result.o, want.plain.o, want.exact.o, want.exact.o_terms);
-    harness::expect_as_good_as_plain("lse", result.lse, want.plain.lse, want.exact.lse,
+    harness::expect_as_good_as_plain(QN_F32, "o", result.o, want.plain.o, want.exact.o,
+                                     want.exact.o_terms);
+    harness::expect_as_good_as_plain(QN_F32, "lse", result.lse, want.plain.lse, want.exact.lse,
                                      want.exact.lse_terms);
 }
 
@@ -294,7 +295,8 @@ TEST(Forward, OffsetsPast32Bits) {
         std::vector<float> o;
         for (int part = 0; part < 2; part++)
             for (int d = 0; d < 64; d++) o.push_back(from_bits(memory[3][part * far + d]));
-        harness::expect_as_good_as_plain("o", o, want.plain.o, want.exact.o, want.exact.o_terms);
+        harness::expect_as_good_as_plain(QN_F32, "o", o, want.plain.o, want.exact.o,
+                                         want.exact.o_terms);
         for (uint16_t *m : memory) munmap(m, bytes);
     }
 }

@@ -15,7 +15,7 @@ Scores random_scores(const AttentionShape &shape, uint32_t seed) {
     std::normal_distribution<float> normal(0, 3);
     auto draw = [&](int64_t n) {
         std::vector<float> x((size_t)n);
-        for (float &e : x) e = reference::to_bf16(normal(generator));
+        for (float &e : x) e = qn_round_bf16(normal(generator));
         return x;
     };
     int64_t rows = shape.lse_size();
