@@ -11,8 +11,9 @@ template <int DIM_, int ROWS_, int KEYS_, int WARPS_, int BLOCKS_> struct forwar
     static constexpr int DIM = DIM_, ROWS = ROWS_, KEYS = KEYS_, WARPS = WARPS_, BLOCKS = BLOCKS_;
     static constexpr int THREADS = WARPS * 32, STRIPS = ROWS / (WARPS * 16);
     static constexpr int WARP_ROWS = STRIPS * 16;
-    /* Steps of q·kᵀ unrolled: all of a wide head's fragments at once would crowd out o. */
-    static constexpr int STEPS_AT_ONCE = DIM > 64 ? 2 : 4;
+    /* Steps of q·kᵀ unrolled: all of a wide head's fragments at once would crowd out o, and two
+     * steps' the addresses that statistics keep. */
+    static constexpr int STEPS = DIM > 64 ? 2 : 4, STATS_STEPS = 1;
     static constexpr uint32_t Q_BYTES = tile_bytes<ROWS, DIM>(),
                               KEY_BYTES = tile_bytes<KEYS, DIM>();
     static constexpr uint32_t SHARED_BYTES = Q_BYTES + 2 * KEY_BYTES + TILE_ALIGN;
@@ -69,8 +70,8 @@ template <typename Shape> QN_DEVICE void negate_rows(uint8_t *rows) {
     __syncwarp();
 }
 
-/* s = q·kᵀ. */
-template <typename Shape>
+/* s = q·kᵀ, STEPS steps of 16 columns unrolled. */
+template <typename Shape, int STEPS>
 QN_DEVICE void multiply_keys(float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
                              fragment_lane<Shape::DIM> q, fragment_lane<Shape::DIM> k) {
 #pragma unroll
@@ -79,7 +80,7 @@ QN_DEVICE void multiply_keys(float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
         for (int n = 0; n < Shape::KEYS / 8; n++)
 #pragma unroll
             for (int i = 0; i < 4; i++) s[m][n][i] = 0;
-#pragma unroll(Shape::STEPS_AT_ONCE)
+#pragma unroll(STEPS)
     for (int step = 0; step < Shape::DIM / 16; step++) {
         uint32_t a[Shape::STRIPS][4], b[4];
 #pragma unroll
@@ -146,10 +147,11 @@ template <typename Shape> QN_DEVICE void clear_row_stats(row_stats *stats) {
 }
 
 /* Scores become weights; m, l and o follow. With statistics, stats are this lane's slots, one a
- * row and THREADS apart. */
+ * row and THREADS apart; away is position − key, of the warp's first row and the tile's first key.
+ */
 template <typename Shape, bool STATS>
 QN_DEVICE void soften(warp_rows<Shape> &rows, float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
-                      float base2, row_stats *stats, const stats_tile &tile) {
+                      float base2, row_stats *stats, int32_t away) {
 #pragma unroll
     for (int m = 0; m < Shape::STRIPS; m++)
 #pragma unroll
@@ -159,8 +161,8 @@ QN_DEVICE void soften(warp_rows<Shape> &rows, float (&s)[Shape::STRIPS][Shape::K
             const float alpha = raise_maximum(now.m, s[m], r, base2);
             const row_sums sums = exponentiate<STATS>(s[m], r, base2, now.m);
             if constexpr (STATS)
-                add_to_row(stats[(m * 2 + r) * Shape::THREADS], sums, tile.all_local, alpha,
-                           old.m - now.m, old.l, tile.away + m * 16 + r * 8);
+                add_to_row(stats[(m * 2 + r) * Shape::THREADS], sums, alpha, old.m - now.m, old.l,
+                           lane_away(away) + m * 16 + r * 8);
             now.l = fmaf(old.l, alpha, sums.weights);
             rows.row[(m * 2 + r) * Shape::THREADS] = now;
 #pragma unroll
@@ -171,20 +173,23 @@ QN_DEVICE void soften(warp_rows<Shape> &rows, float (&s)[Shape::STRIPS][Shape::K
         }
 }
 
-/* Weights that count by where they lie; few tiles have any. */
+/* Weights that count by where they lie; few tiles have any. After soften, not within: what finds
+ * them takes registers that soften lacks. */
 template <typename Shape>
 QN_DEVICE void add_located(row_stats *stats, const float (&w)[Shape::STRIPS][Shape::KEYS / 8][4],
-                           const stats_tile &tile, const int32_t *documents, int32_t first_key,
+                           int32_t away, const int32_t *documents, int32_t first_key,
                            int32_t local_window) {
     const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    const bool local = any_local(away, Shape::KEYS, local_window);
+    const bool sink = any_sink(documents, Shape::WARP_ROWS, first_key, Shape::KEYS);
 #pragma unroll
     for (int m = 0; m < Shape::STRIPS; m++)
 #pragma unroll
         for (int r = 0; r < 2; r++) {
             row_stats &x = stats[(m * 2 + r) * Shape::THREADS];
             const int row = m * 16 + r * 8;
-            if (tile.some_local) x.local += local_weight(w[m], r, tile.away + row, local_window);
-            if (tile.has_sink) x.sink += weight_at(w[m], r, documents[row + g] - first_key - 2 * t);
+            if (local) x.local += local_weight(w[m], r, lane_away(away) + row, local_window);
+            if (sink) x.sink += weight_at(w[m], r, documents[row + g] - first_key - 2 * t);
         }
 }
 
@@ -336,7 +341,7 @@ __global__ void __launch_bounds__(Shape::THREADS, Shape::BLOCKS)
         load_tile<KEYS, DIM, THREADS>(v_tile, plan.v, first_key, p.n_keys, p.head_dim);
         cp_async_commit();
         if (p.scale < 0 && tile == plan.end - 1) negate_rows<Shape>(q_rows + warp_row * DIM * 2);
-        multiply_keys<Shape>(s, q_lane, k_lane);
+        multiply_keys<Shape, STATS ? Shape::STATS_STEPS : Shape::STEPS>(s, q_lane, k_lane);
 
         cp_async_wait<0>();
         __syncthreads(); /* the values are there; the keys have been read */
@@ -347,13 +352,10 @@ __global__ void __launch_bounds__(Shape::THREADS, Shape::BLOCKS)
         const tile_span seen = span_of_tile(spans[warp_row], spans[warp_row + WARP_ROWS - 1]);
         if (!tile_is_full(seen, first_key, first_key + KEYS))
             hide_keys(s, spans + warp_row, first_key, scale.hidden);
-        stats_tile located = {};
+        const int32_t away = position_of(p, plan.first_row + warp_row) - first_key;
+        soften<Shape, STATS>(rows, s, scale.base2, stats + threadIdx.x, away);
         if constexpr (STATS)
-            located = place_stats_tile(position_of(p, plan.first_row + warp_row), WARP_ROWS,
-                                       documents + warp_row, first_key, KEYS, p.stats_local_window);
-        soften<Shape, STATS>(rows, s, scale.base2, stats + threadIdx.x, located);
-        if constexpr (STATS)
-            add_located<Shape>(stats + threadIdx.x, s, located, documents + warp_row, first_key,
+            add_located<Shape>(stats + threadIdx.x, s, away, documents + warp_row, first_key,
                                p.stats_local_window);
         multiply_values<Shape>(rows.o, s, v_lane);
     }
@@ -375,11 +377,11 @@ __global__ void __launch_bounds__(Shape::THREADS, Shape::BLOCKS)
 
 /* ---- launching -------------------------------------------------------------------------- */
 
-/* FlashAttention-2's choice for D = 64 and 128. 256 leaves room for two blocks on an SM of 228 KB
- * and fits one of 100 KB. */
+/* FlashAttention-2's choice for D = 64 and 128. With 64 keys at a time 256 would not fit the 99 KB
+ * that a block may have on compute capability 8.6, 8.9 and 12.0. */
 using shape_64 = forward_shape<64, 128, 128, 4, 2>;
 using shape_128 = forward_shape<128, 128, 64, 4, 2>;
-using shape_256 = forward_shape<256, 64, 64, 4, 1>;
+using shape_256 = forward_shape<256, 64, 32, 4, 1>;
 
 /* Query heads whose keys and values together fit 16 MB of L2 cache, whole groups of them. */
 static uint32_t heads_of_section(const qn_attn_params &p) {

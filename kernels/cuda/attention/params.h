@@ -1,12 +1,12 @@
 /* params.h: what one call of attention hands to its kernels, by value. Plain C, for the C code
  * that checks a call and for the kernels alike; shapes and masks as in ops.h.
  *
- * What the caller has checked before any kernel sees it: every length is below 2^31; D is a
- * multiple of 8, at most 256; every view's data is aligned to 16 bytes and its strides are
- * multiples of 8 elements (for a view that is not, see qn_attn_copy_rows); a window that hides
- * nothing is given as 0; nothing here is empty, except that Tk may be. doc_start is not checked:
- * its values never lead outside of the keys, and an entry that lies past its own position hides
- * every key from that position. */
+ * What the caller has checked before any kernel sees it: Tq and Tk are at most
+ * QN_ATTN_MAX_LENGTH; D is a multiple of 8, at most 256; every view's data is aligned to 16 bytes
+ * and its strides are multiples of 8 elements (for a view that is not, see qn_attn_copy_rows); a
+ * window that hides nothing is given as 0; nothing here is empty, except that Tk may be. doc_start
+ * is not checked: its values never lead outside of the keys, and an entry that lies past its own
+ * position hides every key from that position. */
 #ifndef QUERN_CUDA_ATTENTION_PARAMS_H
 #define QUERN_CUDA_ATTENTION_PARAMS_H
 
@@ -17,6 +17,9 @@ typedef struct qn_attn_view {
     uint16_t *data;
     int64_t batch, row, head;
 } qn_attn_view;
+
+/* The end of a tile or of a thread block's step past the last key still fits 32 bits. */
+enum { QN_ATTN_MAX_LENGTH = INT32_MAX - 4095 };
 
 enum { QN_ATTN_PART_SUMS = 10, QN_ATTN_PART_COUNTS = 2 };
 

@@ -20,37 +20,30 @@ struct alignas(16) row_stats {
     float distance, sink, local;
 };
 
-/* How a warp's rows lie to a tile of keys. */
-struct stats_tile {
-    bool all_local, some_local; /* every pair of row and key is local; some are */
-    bool has_sink;              /* the first position of some row's document is here */
-    int32_t away;               /* position − key, of this lane's first row and column */
-};
+/* Position − key of this lane's first row and column, from that of its warp's. */
+QN_DEVICE int32_t lane_away(int32_t away) {
+    return away + (int)(threadIdx.x % 32 / 4) - (int)(threadIdx.x % 4 * 2);
+}
 
-/* The warp's rows stand at first_position and after; documents, the first positions of their
- * documents, never fall. */
-QN_DEVICE stats_tile place_stats_tile(int32_t first_position, int32_t n_rows,
-                                      const int32_t *documents, int32_t first_key, int32_t n_keys,
-                                      int32_t local_window) {
-    const int32_t farthest = first_position + n_rows - 1 - first_key;
-    const int32_t nearest = first_position - (first_key + n_keys - 1);
-    stats_tile tile;
-    tile.all_local = farthest < local_window;
-    tile.some_local = !tile.all_local && nearest < local_window;
-    tile.has_sink = documents[0] < first_key + n_keys && documents[n_rows - 1] >= first_key;
-    tile.away =
-        first_position - first_key + (int)(threadIdx.x % 32 / 4) - (int)(threadIdx.x % 4 * 2);
-    return tile;
+/* Some row of the warp is local to some key of the tile: the first row to the last key, if any. */
+QN_DEVICE bool any_local(int32_t away, int32_t n_keys, int32_t local_window) {
+    return away - (n_keys - 1) < local_window;
+}
+
+/* The first position of some row's document is in the tile; documents never falls. */
+QN_DEVICE bool any_sink(const int32_t *documents, int32_t n_rows, int32_t first_key,
+                        int32_t n_keys) {
+    return documents[0] < first_key + n_keys && documents[n_rows - 1] >= first_key;
 }
 
 /* The sums of a tile: alpha as raise_maximum returned it, drop = old m − new m, l that of before
  * the tile, away = position − key of this lane's column 0. */
-QN_DEVICE void add_to_row(row_stats &row, const row_sums &sums, bool all_local, float alpha,
-                          float drop, float l, int32_t away) {
+QN_DEVICE void add_to_row(row_stats &row, const row_sums &sums, float alpha, float drop, float l,
+                          int32_t away) {
     row_stats x = row;
     x.weighted = fmaf(alpha, fmaf(drop, l, x.weighted), sums.weighted);
     x.distance = fmaf(alpha, x.distance, fmaf((float)away, sums.weights, -sums.columns));
-    x.local = fmaf(alpha, x.local, all_local ? sums.weights : 0.0f);
+    x.local *= alpha;
     x.sink *= alpha;
     row = x;
 }

@@ -1,0 +1,68 @@
+// Statistics that the fused forward gathers, and that o and lse are the same bits without.
+#include "forward_call.h"
+
+namespace {
+
+using namespace attention;
+
+void check_stats(Case c) {
+    AttentionInputs<float> in = random_inputs(c);
+    AttentionResult<float> without = run(c, in);
+    c.stats = true;
+    AttentionResult<float> with = run(c, in);
+    EXPECT_TRUE(harness::same_bits(without.o, with.o));
+    EXPECT_TRUE(harness::same_bits(without.lse, with.lse));
+    expect_stats(with, expected(c, in), c.shape.n_heads, c.shape.n_keys);
+}
+
+void check_masks(int64_t head_dim) {
+    for (bool causal : {false, true})
+        for (int64_t window : {0, 1, 90}) {
+            SCOPED_TRACE(testing::Message() << "D " << head_dim << ", window " << window << causal);
+            Case c = make_case(1, 140, 140, 2, 1, head_dim);
+            c.shape.causal = causal;
+            c.shape.window = window;
+            c.spread = 2;
+            c.local_window = head_dim == 64 ? 8 : 100;
+            check_stats(c);
+        }
+}
+
+TEST(ForwardStats, Masks) { check_masks(64); }
+
+TEST(ForwardStats, MasksExhaustive) { check_masks(128); }
+
+TEST(ForwardStats, Documents) {
+    Case c = make_case(1, 150, 210, 1, 1, 64);
+    c.shape.doc_start = documents(1, {70, 0, 1, 129, 10});
+    check_stats(c);
+    c.shape.causal = true;
+    c.local_window = 0;
+    check_stats(c);
+    c.shape.window = 33;
+    c.local_window = 210;
+    check_stats(c);
+}
+
+TEST(ForwardStats, WideHeadsAndNegativeScale) {
+    Case c = make_case(1, 130, 130, 1, 1, 192);
+    c.shape.causal = true;
+    c.shape.scale = -0.1;
+    check_stats(c);
+}
+
+TEST(ForwardStats, AddToWhatIsThere) {
+    Case c = make_case(1, 40, 40, 1, 1, 64);
+    c.stats = true;
+    AttentionInputs<float> in = random_inputs(c);
+    Call call(c, in);
+    EXPECT_EQ(qn_attn_fused_sm80_forward(&call.params, nullptr), 0);
+    AttentionResult<float> once = call.result();
+    EXPECT_EQ(qn_attn_fused_sm80_forward(&call.params, nullptr), 0);
+    AttentionResult<float> twice = call.result();
+    for (int s = 0; s < QN_ATTN_N_SUMS; s++)
+        EXPECT_EQ(twice.sums[s], s == QN_ATTN_MAX_LOGIT ? once.sums[s] : 2 * once.sums[s]);
+    EXPECT_EQ(twice.counts[QN_ATTN_ROWS], 80);
+}
+
+} // namespace
