@@ -83,7 +83,7 @@ TEST(Barriers, SemaphoreNeverGetsItsValue) {
         Device<int32_t> semaphore(1, 0);
         return launch(wait_for_semaphore, 64, semaphore.get(), released);
     };
-    expect_reported("it is 1, and waited for to be 2", [=] { return run(1); });
+    expect_reported("it is 1, and waited for to reach 2", [=] { return run(1); });
     expect_silent([=] { return run(2); });
 }
 

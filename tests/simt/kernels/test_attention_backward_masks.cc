@@ -1,0 +1,94 @@
+// The fused backward kernels: which keys a row sees.
+#include "backward_call.h"
+
+namespace {
+
+using namespace attention;
+
+TEST(Backward, FewerQueriesThanKeys) {
+    for (bool causal : {false, true})
+        for (int64_t n_queries : {1, 66, 130}) {
+            SCOPED_TRACE(testing::Message() << n_queries << " queries, causal " << causal);
+            Case c = make_case(1, n_queries, 333, 1, 1, 64);
+            c.shape.causal = causal;
+            check(c);
+            c.shape.window = 60;
+            check(c);
+        }
+}
+
+void check_windows(std::initializer_list<int64_t> windows) {
+    for (int64_t head_dim : {64, 128})
+        for (bool causal : {false, true})
+            for (int64_t window : windows) {
+                SCOPED_TRACE(testing::Message()
+                             << "D " << head_dim << ", window " << window << causal);
+                Case c = make_case(1, 150, 150, 1, 1, head_dim);
+                c.shape.causal = causal;
+                c.shape.window = window;
+                check(c);
+            }
+}
+
+TEST(Backward, Windows) { check_windows({1, 64, 129}); }
+
+TEST(Backward, WindowsExhaustive) { check_windows({63, 65, 127, 128, 1000}); }
+
+TEST(Backward, Documents) {
+    for (bool causal : {false, true})
+        for (int64_t window : {0, 20}) {
+            SCOPED_TRACE(testing::Message() << "causal " << causal << ", window " << window);
+            Case c = make_case(2, 261, 261, 1, 1, 64);
+            c.shape.doc_start = documents(2, {3, 0, 0, 61, 64, 0, 1, 129, 2, 1});
+            c.shape.causal = causal;
+            c.shape.window = window;
+            check(c);
+        }
+}
+
+TEST(Backward, DocumentsWithFewerQueries) {
+    Case c = make_case(1, 100, 230, 3, 1, 128);
+    c.shape.doc_start = documents(1, {100, 60, 0, 50, 20});
+    check(c);
+    c.shape.causal = true;
+    check(c);
+}
+
+// Where lse is −inf, what a row's dout says counts nowhere: as if it were 0, in a document of such
+// rows. Rows whose doc_start lies past them see nothing; others may have scores of no weight.
+TEST(Backward, RowsThatSeeNothing) {
+    for (bool by_document : {false, true})
+        for (int64_t hidden : {1, 40, 150}) {
+            SCOPED_TRACE(testing::Message()
+                         << hidden << " hidden rows, by document " << by_document);
+            Case c = make_case(1, 150, 150, 1, 1, 64);
+            c.shape.causal = hidden == 40;
+            c.shape.doc_start = documents(1, {150 - hidden, hidden});
+            AttentionInputs<float> in = random_inputs(c), quiet = in;
+            std::fill(quiet.dout.begin() + (150 - hidden) * 64, quiet.dout.end(), 0.0f);
+            Expected want = expected(c, quiet);
+            for (int64_t i = 150 - hidden; i < 150; i++) {
+                if (by_document) c.shape.doc_start[i] = (int32_t)i + 1;
+                want.exact.lse[i] = -INFINITY;
+                std::fill_n(want.exact.o.begin() + i * 64, 64, 0.0);
+            }
+            Gradients result = run(c, in, want, kAnyOrder);
+            expect_right(result, want);
+            for (int64_t i = (150 - hidden) * 64; i < 150 * 64; i++) {
+                ASSERT_EQ(result.dq[i], 0) << "element " << i;
+                ASSERT_EQ(result.dk[i], 0) << "element " << i;
+                ASSERT_EQ(result.dv[i], 0) << "element " << i;
+            }
+        }
+}
+
+TEST(Backward, NoKeys) {
+    Case c = make_case(1, 5, 0, 2, 1, 64);
+    AttentionInputs<float> in = random_inputs(c);
+    Expected want = {};
+    want.exact.o.assign(in.q.size(), 0);
+    want.exact.lse.assign((size_t)c.shape.lse_size(), -INFINITY);
+    for (float x : run(c, in, want, kOrdered).dq) ASSERT_EQ(x, 0);
+}
+
+} // namespace
