@@ -59,7 +59,7 @@ step_build() {
     fi
     # Warnings are the business of the machines that every change is built on.
     cmake -S . -B "$build" "${options[@]}" -DQN_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="$arch" \
-        -DQN_WERROR=OFF -DQN_TESTS=ON
+        -DQN_WERROR=OFF -DQN_TESTS=ON -DQN_GPU_TESTS=ON
     cmake --build "$build" --parallel "$(nproc)" --target quern gpu_tests
 }
 

@@ -6,7 +6,7 @@
 #include "attention/launch.h"
 #include "attention/naive.h"
 #include "attention/views.h"
-#include "cuda.h"
+#include "backend.h"
 #include "elementwise.h"
 
 static const qn_attention_terms terms = {QN_BF16, "on CUDA"};

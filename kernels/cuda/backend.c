@@ -1,5 +1,5 @@
 /* backend.c: the table of the CUDA backend. */
-#include "cuda.h"
+#include "backend.h"
 #include "missing.h"
 #include "open.h"
 

@@ -1,7 +1,7 @@
 /* cast.c: conversions between fp32 and bf16. */
+#include "backend.h"
 #include "check/check.h"
 #include "check/view.h"
-#include "cuda.h"
 #include "elementwise.h"
 
 qn_status qn_cuda_cast(qn_stream *stream, qn_tensor dst, qn_tensor src) {

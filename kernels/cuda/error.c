@@ -2,7 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "cuda.h"
+#include "backend.h"
 
 typedef struct remedy {
     cudaError_t error;

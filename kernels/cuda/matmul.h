@@ -2,7 +2,7 @@
 #ifndef QUERN_CUDA_MATMUL_H
 #define QUERN_CUDA_MATMUL_H
 
-#include "cuda.h"
+#include "backend.h"
 
 enum { QN_MATMUL_AXES = 3 };
 

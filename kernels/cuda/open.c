@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "cuda.h"
+#include "backend.h"
 #include "elementwise.h"
 #include "open.h"
 

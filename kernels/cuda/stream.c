@@ -1,7 +1,7 @@
 /* stream.c: streams, events, and the bytes that move on them. */
 #include <stdlib.h>
 
-#include "cuda.h"
+#include "backend.h"
 
 /* ---- streams --------------------------------------------------------------- */
 

@@ -2,7 +2,7 @@
 #ifndef QUERN_CUDA_ATTENTION_FUSED_H
 #define QUERN_CUDA_ATTENTION_FUSED_H
 
-#include "cuda.h"
+#include "backend.h"
 #include "params.h"
 #include "workspace.h"
 

@@ -3,7 +3,7 @@
 #ifndef QUERN_CUDA_ATTENTION_NAIVE_H
 #define QUERN_CUDA_ATTENTION_NAIVE_H
 
-#include "cuda.h"
+#include "backend.h"
 #include "params.h"
 #include "workspace.h"
 

@@ -4,7 +4,7 @@
 #ifndef QUERN_CUDA_ATTENTION_VIEWS_H
 #define QUERN_CUDA_ATTENTION_VIEWS_H
 
-#include "cuda.h"
+#include "backend.h"
 #include "params.h"
 #include "workspace.h"
 

@@ -1,6 +1,6 @@
-/* cuda.h: what the C files of the CUDA backend share. */
-#ifndef QUERN_CUDA_CUDA_H
-#define QUERN_CUDA_CUDA_H
+/* backend.h: what the C files of the CUDA backend share. */
+#ifndef QUERN_CUDA_BACKEND_H
+#define QUERN_CUDA_BACKEND_H
 
 #include <cuda_runtime_api.h>
 
