@@ -23,7 +23,8 @@ void check_masks(int64_t head_dim) {
             c.shape.causal = causal;
             c.shape.window = window;
             c.spread = 2;
-            c.local_window = head_dim == 64 ? 8 : 100;
+            // With 2, row 128 reaches into the tile before its own by one key.
+            c.local_window = head_dim == 64 ? 2 : 100;
             check_stats(c);
         }
 }
