@@ -66,4 +66,35 @@ TEST(ForwardStats, AddToWhatIsThere) {
     EXPECT_EQ(twice.counts[QN_ATTN_ROWS], 80);
 }
 
+// Parts of two sequences and more tiles than a warp has lanes: small integers, so sums are exact.
+TEST(ForwardStats, PartsOfAllTiles) {
+    constexpr int batch = 2, n_heads = 2, n_tiles = 70;
+    DeviceArray<qn_attn_tile_stats> parts((size_t)(batch * n_heads * n_tiles));
+    DeviceArray<float> sums(QN_ATTN_N_SUMS * n_heads, 0.0f);
+    DeviceArray<int64_t> counts(QN_ATTN_N_COUNTS * n_heads, 0);
+    std::vector<float> want_sums(sums.size(), 0);
+    std::vector<int64_t> want_counts(counts.size(), 0);
+    for (size_t i = 0; i < parts.size(); i++) {
+        const size_t head = i / n_tiles % n_heads;
+        for (size_t s = 0; s < QN_ATTN_N_SUMS; s++) {
+            const float x = parts.data()[i].sums[s] = (float)(1 + i * 7 % 64 + s);
+            float &want = want_sums[s * n_heads + head];
+            want = s == QN_ATTN_MAX_LOGIT ? std::max(want, x) : want + x;
+        }
+        for (size_t c = 0; c < QN_ATTN_N_COUNTS; c++) {
+            parts.data()[i].counts[c] = (int32_t)(i + c);
+            want_counts[c * n_heads + head] += (int64_t)(i + c);
+        }
+    }
+    qn_attn_params params = {};
+    params.batch = batch;
+    params.n_heads = n_heads;
+    params.stats_parts = parts.data();
+    params.stats_sums = sums.data();
+    params.stats_counts = counts.data();
+    EXPECT_EQ(qn_attn_add_tile_stats(&params, n_tiles, nullptr), 0);
+    EXPECT_EQ(sums.host(), want_sums);
+    EXPECT_EQ(counts.host(), want_counts);
+}
+
 } // namespace
