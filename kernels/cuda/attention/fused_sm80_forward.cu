@@ -387,7 +387,7 @@ using shape_256 = forward_shape<256, 64, 32, 4, 1>;
 static uint32_t heads_of_section(const qn_attn_params &p) {
     const int64_t group = p.n_heads / p.n_kv_heads, cached = (int64_t)16 << 20;
     const int64_t bytes = (int64_t)p.n_keys * p.head_dim * 4; /* k and v, bf16 */
-    const int64_t groups = bytes < cached ? cached / bytes : 1;
+    const int64_t groups = bytes > 0 && bytes < cached ? cached / bytes : 1;
     const int64_t n_heads = (int64_t)p.batch * p.n_heads;
     return (uint32_t)(groups * group < n_heads ? groups * group : n_heads);
 }

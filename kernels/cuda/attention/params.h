@@ -4,9 +4,9 @@
  * What the caller has checked before any kernel sees it: Tq and Tk are at most
  * QN_ATTN_MAX_LENGTH; D is a multiple of 8, at most 256; every view's data is aligned to 16 bytes
  * and its strides are multiples of 8 elements (for a view that is not, see qn_attn_copy_rows); a
- * window that hides nothing is given as 0; nothing here is empty, except that Tk may be. doc_start
- * is not checked: its values never lead outside of the keys, and an entry that lies past its own
- * position hides every key from that position. */
+ * window that hides nothing is given as 0; nothing here is empty, except that Tk may be, with
+ * doc_start NULL. The values of doc_start are not checked: they never lead outside of the keys,
+ * and an entry that lies past its own position hides every key from that position. */
 #ifndef QUERN_CUDA_ATTENTION_PARAMS_H
 #define QUERN_CUDA_ATTENTION_PARAMS_H
 

@@ -8,9 +8,9 @@ namespace {
 
 using namespace attention;
 
-// Keys fit the L2 cache one head at a time here, so that the heads go by sections.
+// The keys of two groups fit the L2 cache here, so that the heads go by sections of four and two.
 TEST(Forward, SectionsOfHeads) {
-    Case c = make_case(1, 1, 70000, 4, 2, 64);
+    Case c = make_case(1, 130, 23000, 6, 3, 64);
     c.shape.causal = true;
     c.shape.window = 70;
     check(c);
@@ -79,50 +79,60 @@ TEST(Forward, OffsetsPast32Bits) {
     }
 }
 
-// (T,D) bf16 rows of which only the last few are ever touched.
-class LongRows {
+// Rows of which only the last few are ever touched; the others are zeros.
+template <typename T> class LongRows {
   public:
-    LongRows(int64_t t, int64_t d) : bytes_((size_t)(t * d) * 2), t_(t), d_(d) {
+    LongRows(int64_t rows, int64_t width)
+        : bytes_((size_t)(rows * width) * sizeof(T)), rows_(rows), width_(width) {
         void *p = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        data_ = p == MAP_FAILED ? nullptr : (uint16_t *)p;
+        data_ = p == MAP_FAILED ? nullptr : (T *)p;
     }
     ~LongRows() { munmap(data_, bytes_); }
     LongRows(const LongRows &) = delete;
     LongRows &operator=(const LongRows &) = delete;
 
-    bool mapped() const { return data_; }
-    qn_attn_view view() const { return {data_, t_ * d_, d_, d_}; }
-    void set_last_rows(qn_attn_view from, int64_t n) {
-        memcpy(data_ + (t_ - n) * d_, from.data, (size_t)(n * d_) * 2);
+    T *data() const { return data_; }
+    T *last_rows(int64_t n) const { return data_ + (rows_ - n) * width_; }
+    qn_attn_view fill_last_rows(qn_attn_view from, int64_t n) const {
+        memcpy(last_rows(n), from.data, (size_t)(n * width_) * sizeof(T));
+        return {data_, rows_ * width_, width_, width_};
     }
 
   private:
     size_t bytes_;
-    int64_t t_, d_;
-    uint16_t *data_;
+    int64_t rows_, width_;
+    T *data_;
 };
 
-// A window that ends with the last key sees the same, however many keys lie before it.
+// A window or a document that ends with the last key sees the same, however many keys lie before
+// it.
 TEST(Forward, LongestSequence) {
-    constexpr int64_t longest = QN_ATTN_MAX_LENGTH, window = 150;
-    Case c = make_case(1, 70, 300, 1, 1, 8);
-    c.shape.causal = true;
-    c.shape.window = window;
-    c.stats = true;
-    AttentionInputs<float> in = random_inputs(c);
-    Call call(c, in);
-    LongRows k(longest, 8), v(longest, 8);
-    ASSERT_TRUE(k.mapped() && v.mapped());
-    k.set_last_rows(call.params.k, c.shape.n_keys);
-    v.set_last_rows(call.params.v, c.shape.n_keys);
-    call.params.k = k.view();
-    call.params.v = v.view();
-    call.params.n_keys = (int32_t)longest;
-    EXPECT_EQ(qn_attn_fused_sm80_forward(&call.params, nullptr), 0);
-    Expected want = expected(c, in);
-    expect_right(call.result(), want);
-    expect_stats(call.result(), want, 1, c.shape.n_keys);
+    constexpr int64_t longest = QN_ATTN_MAX_LENGTH, n_keys = 300;
+    LongRows<uint16_t> k(longest, 8), v(longest, 8);
+    LongRows<int32_t> documents(longest, 1);
+    ASSERT_TRUE(k.data() && v.data() && documents.data());
+    std::fill_n(documents.last_rows(n_keys), n_keys, (int32_t)(longest - n_keys));
+    for (bool document : {false, true}) {
+        SCOPED_TRACE(testing::Message() << "document " << document);
+        Case c = make_case(1, 70, n_keys, 1, 1, 8);
+        c.shape.causal = !document;
+        c.shape.window = document ? 0 : 150;
+        c.stats = true;
+        AttentionInputs<float> in = random_inputs(c);
+        Call call(c, in);
+        call.params.k = k.fill_last_rows(call.params.k, n_keys);
+        call.params.v = v.fill_last_rows(call.params.v, n_keys);
+        call.params.n_keys = (int32_t)longest;
+        if (document) {
+            call.params.doc_start = documents.data();
+            call.params.window = (int32_t)longest - 1;
+        }
+        EXPECT_EQ(qn_attn_fused_sm80_forward(&call.params, nullptr), 0);
+        Expected want = expected(c, in);
+        expect_right(call.result(), want);
+        expect_stats(call.result(), want, 1, n_keys);
+    }
 }
 
 } // namespace

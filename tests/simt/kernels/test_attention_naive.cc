@@ -178,4 +178,20 @@ TEST(Naive, RowsThatSeeNothing) {
     for (int j = 48; j < 64; j++) EXPECT_EQ(weights.data()[j] | dscores.data()[j], 0);
 }
 
+TEST(Naive, NoKeys) {
+    Case c;
+    c.shape = make_shape(1, 4, 4, 1, 1, 8);
+    Call call(c, random_inputs(c));
+    DeviceArray<float> none(0), delta(4, 0.0f);
+    DeviceArray<uint16_t> weights(0), dscores(0);
+    call.params.delta = delta.data();
+    call.params.n_keys = 0;
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, none.data(), 1, weights.data(), nullptr),
+              0);
+    for (int i = 0; i < 4; i++) EXPECT_EQ(call.params.lse[i], -INFINITY);
+    EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, none.data(), none.data(), 1,
+                                             weights.data(), dscores.data(), nullptr),
+              0);
+}
+
 } // namespace
