@@ -34,8 +34,8 @@ TEST(Forward, SameBitsInEverySchedule) {
     }
 }
 
-// More than a tile of rows and of keys, causal: each schedule is right, and, in the race build, free
-// of races.
+// More than a tile of rows and of keys, causal: each schedule is right, and, in the race build,
+// free of races.
 TEST(Forward, FiftySchedules) {
     Case c = make_case(1, 140, 140, 1, 1, 64);
     c.shape.causal = true;
