@@ -6,8 +6,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-preset=${PRESET:-default}
+preset=${PRESET:-default} options=()
 scripts/packages.sh build test
-cmake --preset "$preset"
+# A first build for tests: fewer CUDA architectures, and PTX for all others.
+[ -e build/CMakeCache.txt ] || options=(-DCMAKE_CUDA_ARCHITECTURES="80;90-real")
+cmake --preset "$preset" "${options[@]}"
 cmake --build --preset "$preset"
 ctest --preset "$preset" "$@"
