@@ -104,8 +104,16 @@ template <typename Args> struct Operand {
 };
 template <typename Args> using Operands = std::vector<Operand<Args>>;
 
-inline std::string name_of(qn_dtype dtype) {
-    return (unsigned)dtype <= QN_U16 ? qn_dtype_name(dtype) : "unknown";
+// What lies in an enum, even a value that the enum does not have and C++ must not load.
+template <typename Enum> unsigned raw(const Enum &value) {
+    unsigned bits;
+    static_assert(sizeof bits == sizeof value, "the contract's enums are as wide as an int");
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+inline std::string name_of(unsigned dtype) {
+    return dtype <= QN_U16 ? qn_dtype_name((qn_dtype)dtype) : "unknown";
 }
 
 // call(args with every one of the operands in fp32), then rounds what it wrote.
@@ -117,9 +125,9 @@ qn_status widened(qn_stream *s, const char *op, const Args *args, const Operands
     for (const Operand<Args> &o : operands) {
         qn_tensor &t = wide.*o.tensor;
         if (!t.data && t.rank == 0) continue;
-        if (t.dtype != QN_BF16)
+        if (raw(t.dtype) != QN_BF16)
             return qn_error(QN_CODE_INVALID, "%s: %s is %s, expected bf16", op, o.name,
-                            name_of(t.dtype).c_str());
+                            name_of(raw(t.dtype)).c_str());
         memory.emplace_back(*of(s->backend), &t);
     }
     QN_TRY(call(&wide));
@@ -138,7 +146,7 @@ template <typename Args> bool relabelled(Args *args, const Operands<Args> &opera
     bool all_bf16 = true;
     for (const Operand<Args> &o : operands) {
         qn_tensor &t = args->*o.tensor;
-        all_bf16 &= t.rank == 0 || t.dtype == QN_BF16;
+        all_bf16 &= t.rank == 0 || raw(t.dtype) == QN_BF16;
         t.dtype = QN_F32;
     }
     return all_bf16;
@@ -148,14 +156,14 @@ template <typename Args> bool relabelled(Args *args, const Operands<Args> &opera
 
 inline Operands<qn_gemm_args> gemm_operands(const qn_gemm_args *args) {
     using A = qn_gemm_args;
-    const bool bgrad =
-        args->epilogue == QN_EPILOGUE_BGRAD_A || args->epilogue == QN_EPILOGUE_BGRAD_B;
+    const unsigned epilogue = raw(args->epilogue);
+    const bool bgrad = epilogue == QN_EPILOGUE_BGRAD_A || epilogue == QN_EPILOGUE_BGRAD_B;
     Operands<A> out = {{"a", &A::a, kRead}, {"b", &A::b, kRead}};
-    if (args->c.dtype != QN_F32 || (args->epilogue != QN_EPILOGUE_NONE && !bgrad))
+    if (raw(args->c.dtype) != QN_F32 || (epilogue != QN_EPILOGUE_NONE && !bgrad))
         out.push_back({"c", &A::c, kWritten});
-    if (args->epilogue == QN_EPILOGUE_BIAS || args->epilogue == QN_EPILOGUE_GELU)
+    if (epilogue == QN_EPILOGUE_BIAS || epilogue == QN_EPILOGUE_GELU)
         out.push_back({"bias", &A::bias, kRead});
-    out.push_back({"aux", &A::aux, args->epilogue == QN_EPILOGUE_GELU ? kWritten : kRead});
+    out.push_back({"aux", &A::aux, epilogue == QN_EPILOGUE_GELU ? kWritten : kRead});
     return out;
 }
 
@@ -200,9 +208,9 @@ inline Operands<qn_classifier_args> classifier_operands() {
 // ---- operations that are more than that ----------------------------------------------------
 
 inline qn_status gemm(qn_stream *s, const qn_gemm_args *args) {
-    if (args->c.dtype != QN_F32 && args->beta != 0)
+    if (raw(args->c.dtype) != QN_F32 && args->beta != 0)
         return qn_error(QN_CODE_INVALID, "gemm: beta is %g, expected 0 with c in %s",
-                        (double)args->beta, name_of(args->c.dtype).c_str());
+                        (double)args->beta, name_of(raw(args->c.dtype)).c_str());
     return widened(s, "gemm", args, gemm_operands(args),
                    [&](const qn_gemm_args *wide) { return ops(s).gemm(inner(s), wide); });
 }
@@ -223,9 +231,9 @@ inline qn_status norm_forward(qn_stream *s, const char *op, const qn_norm_args *
 }
 
 inline qn_status adamw(qn_stream *s, const qn_adamw_args *args) {
-    if (args->weights && args->weights_dtype != QN_BF16)
+    if (args->weights && raw(args->weights_dtype) != QN_BF16)
         return qn_error(QN_CODE_INVALID, "adamw: weights is %s, expected bf16",
-                        name_of(args->weights_dtype).c_str());
+                        name_of(raw(args->weights_dtype)).c_str());
     qn_adamw_args masters = *args;
     masters.weights = nullptr;
     QN_TRY(ops(s).adamw(inner(s), &masters));
