@@ -5,18 +5,18 @@
 #include <unistd.h>
 
 /* What the calls of a pass share. */
-typedef struct session {
+typedef struct measurement {
     qn_attention_problem *problem;
     const qn_measure_options *options;
     qn_pass *pass;
     void *workspace, *cleared;
     qn_event *start, *end;
-} session;
+} measurement;
 
-static void show_progress(const session *s, const char *what) {
+static void show_progress(const measurement *m, const char *what) {
     if (!isatty(STDERR_FILENO)) return;
-    fprintf(stderr, "\r\033[K%s T=%lld %s", what, (long long)s->problem->shape.seq_len,
-            s->pass->backward ? "backward" : "forward");
+    fprintf(stderr, "\r\033[K%s T=%lld %s", what, (long long)m->problem->shape.seq_len,
+            m->pass->backward ? "backward" : "forward");
     fflush(stderr);
 }
 
@@ -62,23 +62,23 @@ static qn_status make_outputs(qn_attention_problem *p) {
 /* ---- measuring -------------------------------------------------------------------------- */
 
 /* The first call of a variant warms up, and is the one that is checked. */
-static qn_status check_variant(session *s, qn_variant v) {
-    qn_attention_error *error = &s->pass->of[v].error;
-    QN_TRY(call(s->problem, s->pass->backward, v, s->workspace));
-    QN_TRY(qn_attention_problem_fetch(s->problem, s->pass->backward));
-    const qn_attention_check check = qn_attention_problem_check(s->problem);
-    return s->pass->backward ? qn_attention_check_backward(&check, error)
+static qn_status check_variant(measurement *m, qn_variant v) {
+    qn_attention_error *error = &m->pass->of[v].error;
+    QN_TRY(call(m->problem, m->pass->backward, v, m->workspace));
+    QN_TRY(qn_attention_problem_fetch(m->problem, m->pass->backward));
+    const qn_attention_check check = qn_attention_problem_check(m->problem);
+    return m->pass->backward ? qn_attention_check_backward(&check, error)
                              : qn_attention_check_forward(&check, error);
 }
 
-static qn_status time_call(session *s, qn_variant v, double *seconds) {
-    qn_attention_problem *p = s->problem;
+static qn_status time_call(measurement *m, qn_variant v, double *seconds) {
+    qn_attention_problem *p = m->problem;
     const qn_ops *ops = p->backend->ops;
-    if (s->cleared) QN_TRY(ops->zero(p->stream, s->cleared, s->options->clear_bytes));
-    QN_TRY(ops->event_record(s->start, p->stream));
-    QN_TRY(call(p, s->pass->backward, v, s->workspace));
-    QN_TRY(ops->event_record(s->end, p->stream));
-    return ops->event_elapsed(s->start, s->end, seconds);
+    if (m->cleared) QN_TRY(ops->zero(p->stream, m->cleared, m->options->clear_bytes));
+    QN_TRY(ops->event_record(m->start, p->stream));
+    QN_TRY(call(p, m->pass->backward, v, m->workspace));
+    QN_TRY(ops->event_record(m->end, p->stream));
+    return ops->event_elapsed(m->start, m->end, seconds);
 }
 
 static int ascending(const void *a, const void *b) {
@@ -87,13 +87,13 @@ static int ascending(const void *a, const void *b) {
 }
 
 /* The variants take turns, so that all see the same machine. */
-static qn_status time_variants(session *s) {
-    const int64_t repeats = s->options->repeats;
+static qn_status time_variants(measurement *m) {
+    const int64_t repeats = m->options->repeats;
     for (int64_t i = 0; i < repeats; i++)
         for (int v = 0; v < QN_VARIANTS; v++)
-            if (s->pass->of[v].run) QN_TRY(time_call(s, (qn_variant)v, &s->pass->of[v].times[i]));
+            if (m->pass->of[v].run) QN_TRY(time_call(m, (qn_variant)v, &m->pass->of[v].times[i]));
     for (int v = 0; v < QN_VARIANTS; v++) {
-        qn_figures *f = &s->pass->of[v];
+        qn_figures *f = &m->pass->of[v];
         if (!f->run) continue;
         qsort(f->times, (size_t)repeats, sizeof *f->times, ascending);
         f->seconds = f->times[repeats / 2];
@@ -102,47 +102,47 @@ static qn_status time_variants(session *s) {
 }
 
 /* Which variants run; the largest workspace among them. */
-static size_t choose_variants(session *s, const qn_ceilings *ceilings) {
-    const bool backward = s->pass->backward;
+static size_t choose_variants(measurement *m, const qn_ceilings *ceilings) {
+    const bool backward = m->pass->backward;
     size_t largest = 0;
     for (int v = 0; v < QN_VARIANTS; v++) {
-        qn_figures *f = &s->pass->of[v];
-        f->times = s->pass->times + v * s->options->repeats;
-        f->workspace = workspace_of(s->problem, backward, (qn_variant)v);
-        f->floor = qn_attention_floor(s->problem, backward, v == QN_VARIANT_NAIVE, ceilings);
-        f->run = v == QN_VARIANT_NAIVE   ? (double)f->workspace <= s->options->max_naive_bytes
+        qn_figures *f = &m->pass->of[v];
+        f->times = m->pass->times + v * m->options->repeats;
+        f->workspace = workspace_of(m->problem, backward, (qn_variant)v);
+        f->floor = qn_attention_floor(m->problem, backward, v == QN_VARIANT_NAIVE, ceilings);
+        f->run = v == QN_VARIANT_NAIVE   ? (double)f->workspace <= m->options->max_naive_bytes
                  : v == QN_VARIANT_FUSED ? true
-                                         : s->options->stats && !backward;
+                                         : m->options->stats && !backward;
         if (f->run && f->workspace > largest) largest = f->workspace;
     }
     return largest;
 }
 
-static qn_status open_session(session *s, size_t workspace) {
-    qn_backend *backend = s->problem->backend;
-    QN_TRY(backend->ops->alloc(backend, workspace, &s->workspace));
-    QN_TRY(backend->ops->alloc(backend, s->options->clear_bytes, &s->cleared));
-    QN_TRY(backend->ops->event_create(backend, &s->start));
-    return backend->ops->event_create(backend, &s->end);
+static qn_status open_measurement(measurement *m, size_t workspace) {
+    qn_backend *backend = m->problem->backend;
+    QN_TRY(backend->ops->alloc(backend, workspace, &m->workspace));
+    QN_TRY(backend->ops->alloc(backend, m->options->clear_bytes, &m->cleared));
+    QN_TRY(backend->ops->event_create(backend, &m->start));
+    return backend->ops->event_create(backend, &m->end);
 }
 
-static void close_session(session *s) {
-    const qn_ops *ops = s->problem->backend->ops;
-    ops->free(s->problem->backend, s->workspace);
-    ops->free(s->problem->backend, s->cleared);
-    if (s->start) ops->event_destroy(s->start);
-    if (s->end) ops->event_destroy(s->end);
+static void close_measurement(measurement *m) {
+    const qn_ops *ops = m->problem->backend->ops;
+    ops->free(m->problem->backend, m->workspace);
+    ops->free(m->problem->backend, m->cleared);
+    if (m->start) ops->event_destroy(m->start);
+    if (m->end) ops->event_destroy(m->end);
 }
 
-static qn_status run_session(session *s) {
+static qn_status run_measurement(measurement *m) {
     static const char *const names[] = {"naive", "fused", "fused with statistics"};
     for (int v = 0; v < QN_VARIANTS; v++) {
-        if (!s->pass->of[v].run) continue;
-        show_progress(s, names[v]);
-        QN_TRY(check_variant(s, (qn_variant)v));
+        if (!m->pass->of[v].run) continue;
+        show_progress(m, names[v]);
+        QN_TRY(check_variant(m, (qn_variant)v));
     }
-    show_progress(s, "timing");
-    return time_variants(s);
+    show_progress(m, "timing");
+    return time_variants(m);
 }
 
 qn_status qn_pass_measure(qn_attention_problem *problem, bool backward,
@@ -152,11 +152,11 @@ qn_status qn_pass_measure(qn_attention_problem *problem, bool backward,
     pass->times = calloc((size_t)options->repeats * QN_VARIANTS, sizeof *pass->times);
     if (!pass->times) return qn_error(QN_CODE_MEMORY, "no memory for the times of the repeats");
     if (backward) QN_TRY(make_outputs(problem));
-    session s = {.problem = problem, .options = options, .pass = pass};
-    qn_status status = open_session(&s, choose_variants(&s, ceilings));
-    if (!status) status = run_session(&s);
+    measurement m = {.problem = problem, .options = options, .pass = pass};
+    qn_status status = open_measurement(&m, choose_variants(&m, ceilings));
+    if (!status) status = run_measurement(&m);
     clear_progress();
-    close_session(&s);
+    close_measurement(&m);
     return status;
 }
 

@@ -261,7 +261,7 @@ TEST_P(Attention, RepeatsGiveTheSameBits) {
         once.args.deterministic = again.args.deterministic = true;
         auto first = once.run();
         int repeats = d.emulated                                           ? 3
-                      : GetParam() == QN_ATTN_FUSED && d.storage == QN_F32 ? 200
+                      : GetParam() == QN_ATTN_FUSED && d.storage == QN_F32 ? 1000
                                                                            : 20;
         for (int repeat = 0; repeat < repeats; repeat++) {
             auto result = again.run();
