@@ -4,13 +4,15 @@
 
 #include <cuda_runtime_api.h>
 
-#include "cublaslt.h"
+#include "blas/cublaslt.h"
 #include "quern/backend.h"
+#include "queue.h"
 
 typedef struct qn_cuda {
     qn_backend base;
     char name[128];   /* of the device, e.g. "NVIDIA H100 80GB HBM3" */
     int major, minor; /* its compute capability */
+    int multiprocessors;
     qn_cublaslt blas;
 } qn_cuda;
 
@@ -23,6 +25,10 @@ static inline qn_cuda *qn_cuda_of(const qn_stream *stream) { return (qn_cuda *)s
 
 static inline cudaStream_t qn_cuda_handle(const qn_stream *stream) {
     return ((const qn_cuda_stream *)stream)->handle;
+}
+
+static inline qn_cuda_queue qn_cuda_queue_of(const qn_stream *stream) {
+    return (qn_cuda_queue){qn_cuda_handle(stream), qn_cuda_of(stream)->multiprocessors};
 }
 
 /* ---- errors ---------------------------------------------------------------- */

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "backend.h"
-#include "elementwise.h"
 #include "open.h"
+#include "ops/elementwise.h"
 
 enum { MIN_MAJOR = 8 }; /* of the compute capability: bf16 matrix instructions, cp.async */
 
@@ -64,6 +64,7 @@ static qn_status open_device(qn_cuda *cuda) {
     snprintf(cuda->name, sizeof cuda->name, "%.*s", (int)sizeof cuda->name - 1, device.name);
     cuda->major = device.major;
     cuda->minor = device.minor;
+    cuda->multiprocessors = device.multiProcessorCount;
     return qn_cublaslt_open(&cuda->blas);
 }
 

@@ -2,9 +2,9 @@
  * heads of each key head's group. */
 #include "naive.h"
 
-#include "elementwise.h"
+#include "blas/matmul.h"
 #include "launch.h"
-#include "matmul.h"
+#include "ops/elementwise.h"
 
 /* ---- memory ------------------------------------------------------------------ */
 
@@ -116,7 +116,8 @@ static qn_status weigh_queries(qn_stream *stream, const qn_attn_params *p,
                               .row = sums.stride[1],
                               .step = {sums.stride[0], sums.stride[2], 0}};
     QN_TRY(qn_matmul(stream, &products, naive->matmul));
-    QN_CUDA_LAUNCH(qn_cuda_launch_cast(tensor_like_k(p, out), sums, qn_cuda_handle(stream)),
+    const qn_cuda_queue queue = qn_cuda_queue_of(stream);
+    QN_CUDA_LAUNCH(qn_cuda_launch_cast(tensor_like_k(p, out), sums, &queue),
                    "attention: launching the rounding of a key gradient");
     return QN_OK;
 }

@@ -3,58 +3,9 @@
  * the cache), each result written once. */
 #include "launch.h"
 #include "online_softmax.h"
+#include "vector.h"
 
-enum { ROW_THREADS = 256, ROW_WARPS = ROW_THREADS / 32, VECTOR = 8 };
-
-/* ---- eight elements at a time --------------------------------------------------------- */
-
-struct vector8 {
-    float x[VECTOR];
-};
-
-QN_DEVICE vector8 load8(const float *p) {
-    const float4 a = *(const float4 *)p, b = *(const float4 *)(p + 4);
-    return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
-}
-
-QN_DEVICE vector8 load8(const uint16_t *p) {
-    const uint4 a = *(const uint4 *)p;
-    return {{bf16_low(a.x), bf16_high(a.x), bf16_low(a.y), bf16_high(a.y), bf16_low(a.z),
-             bf16_high(a.z), bf16_low(a.w), bf16_high(a.w)}};
-}
-
-QN_DEVICE void store8(uint16_t *p, const vector8 &v) {
-    uint4 a;
-    a.x = pack_bf16(v.x[0], v.x[1]);
-    a.y = pack_bf16(v.x[2], v.x[3]);
-    a.z = pack_bf16(v.x[4], v.x[5]);
-    a.w = pack_bf16(v.x[6], v.x[7]);
-    *(uint4 *)p = a;
-}
-
-QN_DEVICE float load1(const float *p) { return *p; }
-QN_DEVICE float load1(const uint16_t *p) { return from_bf16(bf16{*p}); }
-
-/* Elements [begin, begin + 8) of a row of n; what lies outside [0, n) counts as `other` and is
- * not read. Rows of a multiple of 8 are aligned; only those are read 16 bytes at a time. */
-template <typename T>
-QN_DEVICE vector8 load_row(const T *row, int32_t begin, int32_t n, float other) {
-    if (n % VECTOR == 0) return load8(row + begin);
-    vector8 v;
-#pragma unroll
-    for (int i = 0; i < VECTOR; i++) v.x[i] = begin + i < n ? load1(row + begin + i) : other;
-    return v;
-}
-
-QN_DEVICE void store_row(uint16_t *row, int32_t begin, int32_t n, const vector8 &v) {
-    if (n % VECTOR == 0) {
-        store8(row + begin, v);
-        return;
-    }
-#pragma unroll
-    for (int i = 0; i < VECTOR; i++)
-        if (begin + i < n) row[begin + i] = to_bf16(v.x[i]).bits;
-}
+enum { ROW_THREADS = 256, ROW_WARPS = ROW_THREADS / 32 };
 
 /* ---- a block's row ----------------------------------------------------------------------- */
 
@@ -107,16 +58,17 @@ template <typename T>
 __global__ void __launch_bounds__(ROW_THREADS)
     naive_softmax_forward(const __grid_constant__ qn_attn_params p,
                           const __grid_constant__ score_scale scale, const T *scores,
-                          uint16_t *weights) {
+                          bf16 *weights) {
     QN_SHARED(running, warps, [ROW_WARPS]);
     const row_place place = place_row(p, blockIdx.x);
+    const bool wide = p.n_keys % VECTOR == 0;
     const T *row = scores + place.first;
     const float sign = p.scale < 0 ? -1.0f : 1.0f;
     const int32_t mine = threadIdx.x * VECTOR, step = ROW_THREADS * VECTOR;
 
     running x = {scale.start, 0};
     for (int32_t j = place.span.lo / step * step + mine; j < place.span.hi; j += step) {
-        const vector8 s = load_row(row, j, p.n_keys, 0);
+        const vector8 s = load_part(row, j, p.n_keys, wide);
         running tile = {scale.start, 0};
 #pragma unroll
         for (int i = 0; i < VECTOR; i++)
@@ -138,13 +90,13 @@ __global__ void __launch_bounds__(ROW_THREADS)
     for (int32_t j = mine; j < p.n_keys; j += step) {
         vector8 w = {};
         if (j < place.span.hi && j + VECTOR > place.span.lo) {
-            const vector8 s = load_row(row, j, p.n_keys, 0);
+            const vector8 s = load_part(row, j, p.n_keys, wide);
 #pragma unroll
             for (int i = 0; i < VECTOR; i++)
                 if (span_has(place.span, j + i))
                     w.x[i] = inverse * exp2_approx(fmaf(sign * s.x[i], scale.base2, -x.m));
         }
-        store_row(weights + place.first, j, p.n_keys, w);
+        store_part(weights + place.first, j, p.n_keys, wide, w);
     }
 }
 
@@ -154,16 +106,17 @@ template <typename T>
 __global__ void __launch_bounds__(ROW_THREADS)
     naive_softmax_backward(const __grid_constant__ qn_attn_params p,
                            const __grid_constant__ score_scale scale, const T *scores,
-                           const T *dweights, uint16_t *weights, uint16_t *dscores) {
+                           const T *dweights, bf16 *weights, bf16 *dscores) {
     const row_place place = place_row(p, blockIdx.x);
+    const bool wide = p.n_keys % VECTOR == 0;
     const float lse = p.lse[lse_of(p, place)], delta = p.delta[blockIdx.x];
     const float lse2 = lse == -INFINITY ? INFINITY : lse * LOG2_E; /* so that weights are 0 */
     const float sign = p.scale < 0 ? -1.0f : 1.0f;
     for (int32_t j = threadIdx.x * VECTOR; j < p.n_keys; j += ROW_THREADS * VECTOR) {
         vector8 w = {}, ds = {};
         if (j < place.span.hi && j + VECTOR > place.span.lo) {
-            const vector8 s = load_row(scores + place.first, j, p.n_keys, 0);
-            const vector8 dw = load_row(dweights + place.first, j, p.n_keys, 0);
+            const vector8 s = load_part(scores + place.first, j, p.n_keys, wide);
+            const vector8 dw = load_part(dweights + place.first, j, p.n_keys, wide);
 #pragma unroll
             for (int i = 0; i < VECTOR; i++)
                 if (span_has(place.span, j + i)) {
@@ -171,8 +124,8 @@ __global__ void __launch_bounds__(ROW_THREADS)
                     ds.x[i] = w.x[i] * (dw.x[i] - delta);
                 }
         }
-        store_row(weights + place.first, j, p.n_keys, w);
-        store_row(dscores + place.first, j, p.n_keys, ds);
+        store_part(weights + place.first, j, p.n_keys, wide, w);
+        store_part(dscores + place.first, j, p.n_keys, wide, ds);
     }
 }
 
@@ -188,10 +141,10 @@ int qn_attn_naive_softmax_forward(const qn_attn_params *p, const void *scores, i
     const score_scale scale = make_score_scale(p->scale);
     if (scores_f32)
         QN_LAUNCH(naive_softmax_forward<float>, blocks_of(*p), dim3(ROW_THREADS), 0, stream, *p,
-                  scale, (const float *)scores, weights);
+                  scale, (const float *)scores, (bf16 *)weights);
     else
-        QN_LAUNCH(naive_softmax_forward<uint16_t>, blocks_of(*p), dim3(ROW_THREADS), 0, stream, *p,
-                  scale, (const uint16_t *)scores, weights);
+        QN_LAUNCH(naive_softmax_forward<bf16>, blocks_of(*p), dim3(ROW_THREADS), 0, stream, *p,
+                  scale, (const bf16 *)scores, (bf16 *)weights);
     return QN_LAUNCH_ERROR();
 }
 
@@ -201,9 +154,11 @@ int qn_attn_naive_softmax_backward(const qn_attn_params *p, const void *scores,
     const score_scale scale = make_score_scale(p->scale);
     if (scores_f32)
         QN_LAUNCH(naive_softmax_backward<float>, blocks_of(*p), dim3(ROW_THREADS), 0, stream, *p,
-                  scale, (const float *)scores, (const float *)dweights, weights, dscores);
+                  scale, (const float *)scores, (const float *)dweights, (bf16 *)weights,
+                  (bf16 *)dscores);
     else
-        QN_LAUNCH(naive_softmax_backward<uint16_t>, blocks_of(*p), dim3(ROW_THREADS), 0, stream, *p,
-                  scale, (const uint16_t *)scores, (const uint16_t *)dweights, weights, dscores);
+        QN_LAUNCH(naive_softmax_backward<bf16>, blocks_of(*p), dim3(ROW_THREADS), 0, stream, *p,
+                  scale, (const bf16 *)scores, (const bf16 *)dweights, (bf16 *)weights,
+                  (bf16 *)dscores);
     return QN_LAUNCH_ERROR();
 }

@@ -7,8 +7,8 @@
 qn_status qn_cuda_cast(qn_stream *stream, qn_tensor dst, qn_tensor src) {
     QN_TRY(qn_check_cast(&dst, &src));
     if (qn_tensor_numel(&src) == 0) return QN_OK;
-    QN_CUDA_LAUNCH(
-        qn_cuda_launch_cast(qn_tensor_rank4(&dst), qn_tensor_rank4(&src), qn_cuda_handle(stream)),
-        "cast: launching its kernel");
+    const qn_cuda_queue queue = qn_cuda_queue_of(stream);
+    QN_CUDA_LAUNCH(qn_cuda_launch_cast(qn_tensor_rank4(&dst), qn_tensor_rank4(&src), &queue),
+                   "cast: launching its kernel");
     return QN_OK;
 }

@@ -2,12 +2,12 @@
  * chooses the implementation. */
 #include "check/attention.h"
 
-#include "attention/fused.h"
-#include "attention/launch.h"
-#include "attention/naive.h"
-#include "attention/views.h"
 #include "backend.h"
-#include "elementwise.h"
+#include "fused.h"
+#include "launch.h"
+#include "naive.h"
+#include "ops/elementwise.h"
+#include "views.h"
 
 static const qn_attention_terms terms = {QN_BF16, "on CUDA"};
 
@@ -152,10 +152,9 @@ qn_status qn_cuda_attention_forward(qn_stream *stream, const qn_attention_args *
 /* Without queries the gradients of k and v are zeros. */
 static qn_status clear_key_gradients(qn_stream *stream, const qn_attention_args *a) {
     if (qn_tensor_numel(&a->dk) == 0) return QN_OK;
-    QN_CUDA_LAUNCH(qn_cuda_launch_clear(a->dk, qn_cuda_handle(stream)),
-                   "attention: launching the clearing of dk");
-    QN_CUDA_LAUNCH(qn_cuda_launch_clear(a->dv, qn_cuda_handle(stream)),
-                   "attention: launching the clearing of dv");
+    const qn_cuda_queue queue = qn_cuda_queue_of(stream);
+    QN_CUDA_LAUNCH(qn_cuda_launch_clear(a->dk, &queue), "attention: launching the clearing of dk");
+    QN_CUDA_LAUNCH(qn_cuda_launch_clear(a->dv, &queue), "attention: launching the clearing of dv");
     return QN_OK;
 }
 

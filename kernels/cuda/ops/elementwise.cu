@@ -1,17 +1,13 @@
 /* elementwise.cu: conversions and zeros. Each thread takes elements a grid apart: reads and
  * writes of neighbours coalesce where the last axis is dense. Bytes: each element once in, once
  * out; no shared memory. */
-#include "prim/prim.h"
-
 #include "elementwise.h"
+#include "vector.h"
 
-enum { THREADS = 256 };
+enum { THREADS = 256, RESIDENT = 8 };
 
-static const int64_t MAX_BLOCKS = 4096;
-
-static dim3 blocks_for(int64_t n) {
-    const int64_t blocks = (n + THREADS - 1) / THREADS;
-    return dim3((unsigned)(blocks < MAX_BLOCKS ? blocks : MAX_BLOCKS));
+static dim3 blocks_for(const qn_cuda_queue *queue, int64_t n) {
+    return dim3(qn_cuda_blocks(queue, n, THREADS, RESIDENT));
 }
 
 /* The places of element n, counted along the last axis first, in two tensors of one shape. */
@@ -31,11 +27,6 @@ QN_DEVICE places places_of(const qn_tensor &dst, const qn_tensor &src, int64_t n
     return at;
 }
 
-QN_DEVICE float widen(float x) { return x; }
-QN_DEVICE float widen(bf16 x) { return from_bf16(x); }
-QN_DEVICE void round_to(float *dst, float x) { *dst = x; }
-QN_DEVICE void round_to(bf16 *dst, float x) { *dst = to_bf16(x); }
-
 template <typename To, typename From>
 __global__ void __launch_bounds__(THREADS) cast_kernel(qn_tensor dst, qn_tensor src, int64_t n) {
     for (int64_t i = (int64_t)blockIdx.x * THREADS + threadIdx.x; i < n;
@@ -53,30 +44,33 @@ __global__ void __launch_bounds__(THREADS) clear_kernel(qn_tensor dst, int64_t n
 }
 
 template <typename To, typename From>
-static void launch_cast(qn_tensor dst, qn_tensor src, struct CUstream_st *stream) {
+static void launch_cast(qn_tensor dst, qn_tensor src, const qn_cuda_queue *queue) {
     const int64_t n = qn_tensor_numel(&dst);
-    QN_LAUNCH((cast_kernel<To, From>), blocks_for(n), dim3(THREADS), 0, stream, dst, src, n);
+    QN_LAUNCH((cast_kernel<To, From>), blocks_for(queue, n), dim3(THREADS), 0, queue->stream, dst,
+              src, n);
 }
 
-int qn_cuda_launch_cast(qn_tensor dst, qn_tensor src, struct CUstream_st *stream) {
+int qn_cuda_launch_cast(qn_tensor dst, qn_tensor src, const qn_cuda_queue *queue) {
     const bool to_bf16 = dst.dtype == QN_BF16, of_bf16 = src.dtype == QN_BF16;
     if (to_bf16 && of_bf16)
-        launch_cast<bf16, bf16>(dst, src, stream);
+        launch_cast<bf16, bf16>(dst, src, queue);
     else if (to_bf16)
-        launch_cast<bf16, float>(dst, src, stream);
+        launch_cast<bf16, float>(dst, src, queue);
     else if (of_bf16)
-        launch_cast<float, bf16>(dst, src, stream);
+        launch_cast<float, bf16>(dst, src, queue);
     else
-        launch_cast<float, float>(dst, src, stream);
+        launch_cast<float, float>(dst, src, queue);
     return QN_LAUNCH_ERROR();
 }
 
-int qn_cuda_launch_clear(qn_tensor dst, struct CUstream_st *stream) {
+int qn_cuda_launch_clear(qn_tensor dst, const qn_cuda_queue *queue) {
     const int64_t n = qn_tensor_numel(&dst);
     if (dst.dtype == QN_BF16)
-        QN_LAUNCH((clear_kernel<bf16>), blocks_for(n), dim3(THREADS), 0, stream, dst, n);
+        QN_LAUNCH((clear_kernel<bf16>), blocks_for(queue, n), dim3(THREADS), 0, queue->stream, dst,
+                  n);
     else
-        QN_LAUNCH((clear_kernel<float>), blocks_for(n), dim3(THREADS), 0, stream, dst, n);
+        QN_LAUNCH((clear_kernel<float>), blocks_for(queue, n), dim3(THREADS), 0, queue->stream, dst,
+                  n);
     return QN_LAUNCH_ERROR();
 }
 
