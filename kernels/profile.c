@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check/no_graphs.h"
 #include "quern/clock.h"
 
 typedef enum op {
@@ -222,7 +223,9 @@ static qn_status attention_backward(qn_stream *s, const qn_attention_args *args)
 
 static qn_status device_info(qn_backend *b, qn_device_info *info) {
     qn_backend *inner = of_backend(b)->inner;
-    return inner->ops->device_info(inner, info);
+    QN_TRY(inner->ops->device_info(inner, info));
+    info->graphs = false; /* each call is timed by itself */
+    return QN_OK;
 }
 static qn_status device_alloc(qn_backend *b, size_t bytes, void **out) {
     qn_backend *inner = of_backend(b)->inner;
@@ -231,6 +234,14 @@ static qn_status device_alloc(qn_backend *b, size_t bytes, void **out) {
 static void device_free(qn_backend *b, void *memory) {
     qn_backend *inner = of_backend(b)->inner;
     inner->ops->free(inner, memory);
+}
+static qn_status host_alloc(qn_backend *b, size_t bytes, void **out) {
+    qn_backend *inner = of_backend(b)->inner;
+    return inner->ops->host_alloc(inner, bytes, out);
+}
+static void host_free(qn_backend *b, void *memory) {
+    qn_backend *inner = of_backend(b)->inner;
+    inner->ops->host_free(inner, memory);
 }
 static qn_status event_create(qn_backend *b, qn_event **out) {
     qn_backend *inner = of_backend(b)->inner;
@@ -292,6 +303,8 @@ qn_status qn_profile_open(qn_backend *inner, qn_backend **out) {
                     .close = close_profile,
                     .alloc = device_alloc,
                     .free = device_free,
+                    .host_alloc = host_alloc,
+                    .host_free = host_free,
                     .stream_create = stream_create,
                     .stream_destroy = stream_destroy,
                     .stream_sync = stream_sync,
@@ -300,6 +313,10 @@ qn_status qn_profile_open(qn_backend *inner, qn_backend **out) {
                     .event_record = event_record,
                     .stream_wait = stream_wait,
                     .event_elapsed = inner->ops->event_elapsed,
+                    .capture_begin = qn_no_capture_begin,
+                    .capture_end = qn_no_capture_end,
+                    .graph_launch = qn_no_graph_launch,
+                    .graph_destroy = qn_no_graph_destroy,
                     .copy = copy,
                     .zero = zero,
                     .cast = cast,

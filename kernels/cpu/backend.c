@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "attention.h"
+#include "check/no_graphs.h"
 #include "cpu.h"
 #include "gemm_bf16.h"
 #include "quern/clock.h"
@@ -175,6 +176,8 @@ static const qn_ops cpu_ops = {
     .close = cpu_close,
     .alloc = device_alloc,
     .free = device_free,
+    .host_alloc = device_alloc,
+    .host_free = device_free,
     .stream_create = stream_create,
     .stream_destroy = stream_destroy,
     .stream_sync = stream_sync,
@@ -183,6 +186,10 @@ static const qn_ops cpu_ops = {
     .event_record = event_record,
     .stream_wait = stream_wait,
     .event_elapsed = event_elapsed,
+    .capture_begin = qn_no_capture_begin,
+    .capture_end = qn_no_capture_end,
+    .graph_launch = qn_no_graph_launch,
+    .graph_destroy = qn_no_graph_destroy,
     .copy = qn_cpu_copy,
     .zero = qn_cpu_zero,
     .cast = qn_cpu_cast,

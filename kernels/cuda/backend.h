@@ -55,6 +55,9 @@ qn_status qn_cuda_device_info(qn_backend *, qn_device_info *info);
 qn_status qn_cuda_alloc(qn_backend *, size_t bytes, void **out);
 void qn_cuda_free(qn_backend *, void *memory);
 
+qn_status qn_cuda_host_alloc(qn_backend *, size_t bytes, void **out);
+void qn_cuda_host_free(qn_backend *, void *memory);
+
 qn_status qn_cuda_stream_create(qn_backend *, qn_stream **out);
 void qn_cuda_stream_destroy(qn_stream *);
 qn_status qn_cuda_stream_sync(qn_stream *);
@@ -63,6 +66,11 @@ void qn_cuda_event_destroy(qn_event *);
 qn_status qn_cuda_event_record(qn_event *, qn_stream *);
 qn_status qn_cuda_stream_wait(qn_stream *, qn_event *);
 qn_status qn_cuda_event_elapsed(qn_event *start, qn_event *end, double *seconds);
+
+qn_status qn_cuda_capture_begin(qn_stream *);
+qn_status qn_cuda_capture_end(qn_stream *, qn_graph **out);
+qn_status qn_cuda_graph_launch(qn_stream *, qn_graph *);
+void qn_cuda_graph_destroy(qn_graph *);
 
 qn_status qn_cuda_copy(qn_stream *, void *dst, const void *src, size_t bytes, qn_copy_kind kind);
 qn_status qn_cuda_zero(qn_stream *, void *dst, size_t bytes);

@@ -92,7 +92,8 @@ void qn_cuda_close_device(qn_backend *backend) {
 
 qn_status qn_cuda_device_info(qn_backend *backend, qn_device_info *info) {
     const qn_cuda *cuda = (const qn_cuda *)backend;
-    *info = (qn_device_info){.bf16_gemm = true, .storage = {QN_BF16}, .n_storage = 1};
+    *info =
+        (qn_device_info){.bf16_gemm = true, .storage = {QN_BF16}, .n_storage = 1, .graphs = true};
     snprintf(info->name, sizeof info->name, "%s", cuda->name);
     snprintf(info->arch, sizeof info->arch, "compute capability %d.%d", cuda->major, cuda->minor);
     QN_CUDA_TRY(cudaMemGetInfo(&info->memory_free, &info->memory_total),
@@ -115,4 +116,19 @@ qn_status qn_cuda_alloc(qn_backend *backend, size_t bytes, void **out) {
 void qn_cuda_free(qn_backend *backend, void *memory) {
     (void)backend;
     cudaFree(memory);
+}
+
+qn_status qn_cuda_host_alloc(qn_backend *backend, size_t bytes, void **out) {
+    (void)backend;
+    *out = NULL;
+    if (bytes == 0) return QN_OK;
+    const cudaError_t error = cudaHostAlloc(out, bytes, cudaHostAllocDefault);
+    if (!error) return QN_OK;
+    *out = NULL;
+    return qn_cuda_error(error, "allocating %zu bytes of page-locked host memory", bytes);
+}
+
+void qn_cuda_host_free(qn_backend *backend, void *memory) {
+    (void)backend;
+    cudaFreeHost(memory);
 }

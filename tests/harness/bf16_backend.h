@@ -330,6 +330,10 @@ inline void set_device(qn_ops &t) {
     t.close = close;
     t.alloc = alloc;
     t.free = release;
+    t.host_alloc = [](qn_backend *b, size_t bytes, void **out) {
+        return inner(b)->ops->host_alloc(inner(b), bytes, out);
+    };
+    t.host_free = [](qn_backend *b, void *memory) { inner(b)->ops->host_free(inner(b), memory); };
     t.stream_create = stream_create;
     t.stream_destroy = stream_destroy;
     t.stream_sync = [](qn_stream *s) { return ops(s).stream_sync(inner(s)); };
