@@ -312,6 +312,7 @@ qn_status qn_profile_open(qn_backend *inner, qn_backend **out) {
                     .event_destroy = inner->ops->event_destroy,
                     .event_record = event_record,
                     .stream_wait = stream_wait,
+                    .event_sync = inner->ops->event_sync,
                     .event_elapsed = inner->ops->event_elapsed,
                     .capture_begin = qn_no_capture_begin,
                     .capture_end = qn_no_capture_end,

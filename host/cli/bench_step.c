@@ -105,8 +105,7 @@ static qn_status take_step(bench *b, double *time) {
     double loss;
     QN_TRY(qn_model_zero_grads(b->model));
     for (int64_t g = 0; g < o->grad_accum; g++) {
-        QN_TRY(qn_model_forward(b->model, &batch, g, scale));
-        QN_TRY(qn_model_backward(b->model, NULL, NULL));
+        QN_TRY(qn_model_train_pass(b->model, &batch, g, scale, NULL, NULL));
     }
     QN_TRY(qn_optimizer_step(&b->optimizer, b->model, o, ++b->step, 1e-4));
     QN_TRY(qn_model_loss_sum(b->model, o->grad_accum, &loss));

@@ -298,6 +298,8 @@ typedef struct qn_ops {
     void (*event_destroy)(qn_event *);
     qn_status (*event_record)(qn_event *, qn_stream *);
     qn_status (*stream_wait)(qn_stream *, qn_event *);
+    /* Waits until the work before the recorded point is done; at once when nothing is recorded. */
+    qn_status (*event_sync)(qn_event *);
     /* Seconds between two recorded events; waits for the later one. */
     qn_status (*event_elapsed)(qn_event *start, qn_event *end, double *seconds);
 

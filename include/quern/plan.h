@@ -82,7 +82,7 @@ typedef enum qn_buffer_id {
     QN_BUF_FINAL_RSTD, /* (N) */
     QN_BUF_FINAL_NORM, /* (N,C) */
     QN_BUF_LOSSES,     /* (N) */
-    QN_BUF_LOSS_SUMS,  /* (grad_accum) */
+    QN_BUF_LOSS_SUMS,  /* (grad_accum), and one that recorded passes write */
     QN_BUF_GRAD_SUMSQ, /* (1) */
     QN_BUF_D_RESID,    /* (N,C) */
     QN_BUF_D_NORM,     /* (N,C) */

@@ -153,6 +153,11 @@ static qn_status stream_wait(qn_stream *stream, qn_event *event) {
     return QN_OK;
 }
 
+static qn_status event_sync(qn_event *event) {
+    (void)event;
+    return QN_OK;
+}
+
 static qn_status event_elapsed(qn_event *start, qn_event *end, double *seconds) {
     const cpu_event *a = (const cpu_event *)start, *b = (const cpu_event *)end;
     if (!a->recorded || !b->recorded)
@@ -185,6 +190,7 @@ static const qn_ops cpu_ops = {
     .event_destroy = event_destroy,
     .event_record = event_record,
     .stream_wait = stream_wait,
+    .event_sync = event_sync,
     .event_elapsed = event_elapsed,
     .capture_begin = qn_no_capture_begin,
     .capture_end = qn_no_capture_end,

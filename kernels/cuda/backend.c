@@ -17,6 +17,7 @@ static const qn_ops cuda_ops = {
     .event_destroy = qn_cuda_event_destroy,
     .event_record = qn_cuda_event_record,
     .stream_wait = qn_cuda_stream_wait,
+    .event_sync = qn_cuda_event_sync,
     .event_elapsed = qn_cuda_event_elapsed,
     .capture_begin = qn_cuda_capture_begin,
     .capture_end = qn_cuda_capture_end,

@@ -65,6 +65,7 @@ qn_status qn_cuda_event_create(qn_backend *, qn_event **out);
 void qn_cuda_event_destroy(qn_event *);
 qn_status qn_cuda_event_record(qn_event *, qn_stream *);
 qn_status qn_cuda_stream_wait(qn_stream *, qn_event *);
+qn_status qn_cuda_event_sync(qn_event *);
 qn_status qn_cuda_event_elapsed(qn_event *start, qn_event *end, double *seconds);
 
 qn_status qn_cuda_capture_begin(qn_stream *);

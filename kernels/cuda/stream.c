@@ -70,6 +70,11 @@ qn_status qn_cuda_stream_wait(qn_stream *stream, qn_event *event) {
     return QN_OK;
 }
 
+qn_status qn_cuda_event_sync(qn_event *event) {
+    QN_CUDA_TRY(cudaEventSynchronize(((cuda_event *)event)->handle), "waiting for an event");
+    return QN_OK;
+}
+
 qn_status qn_cuda_event_elapsed(qn_event *start, qn_event *end, double *seconds) {
     const cuda_event *a = (const cuda_event *)start, *b = (const cuda_event *)end;
     if (!a->recorded || !b->recorded)
