@@ -112,14 +112,14 @@ static qn_status check_folder(training *t, bool resume) {
 }
 
 static qn_status write_run_json(const training *t, const char *path) {
-    qn_environment now = {.data = t->state.data, .step = t->state.step};
+    qn_environment now = {.precision = qn_model_plan(t->model)->options.compute,
+                          .data = t->state.data,
+                          .step = t->state.step};
     char *change;
     QN_TRY(t->backend->ops->device_info(t->backend, &now.device));
     QN_TRY(qn_options_save(&t->options, &now, path, &change));
-    char *line = change ? qn_path("%s: losses may differ in their last bits from those of an "
-                                  "uninterrupted run",
-                                  change)
-                        : NULL;
+    char *line =
+        change ? qn_path("%s: losses may differ from those of an uninterrupted run", change) : NULL;
     if (line) note(t, line);
     free(line);
     free(change);
@@ -184,7 +184,7 @@ static qn_status open_config(const training *t, bool resume, qn_config *config) 
 
 static qn_status open_model(training *t, const qn_config *config) {
     qn_plan_options plan = qn_options_plan(&t->options);
-    QN_TRY(qn_plan_set_precision(t->backend, (qn_dtype)t->options.precision, &plan));
+    QN_TRY(qn_plan_set_precision(t->backend, (qn_precision)t->options.precision, &plan));
     QN_TRY(qn_model_create(t->backend, config, &plan, &t->model));
     QN_TRY(qn_optimizer_make(qn_model_params(t->model), t->options.weight_decay, &t->optimizer));
     return qn_input_open(t->backend, plan.batch_size * plan.seq_len, &t->input);
@@ -271,10 +271,18 @@ static qn_status lock_folder(training *t) {
 static qn_status note_emulation(const training *t) {
     qn_device_info device;
     QN_TRY(t->backend->ops->device_info(t->backend, &device));
-    if (t->options.precision == QN_BF16 && !device.bf16_gemm) {
+    if (qn_model_plan(t->model)->options.compute == QN_BF16 && !device.bf16_gemm) {
         note(t, "bf16 is emulated, which is slower than fp32: this CPU has no bf16 instructions, "
                 "or this build no oneDNN");
     }
+    return QN_OK;
+}
+
+static qn_status open_backend(training *t) {
+    char *passed_over;
+    QN_TRY(qn_backend_open(t->options.backend, (int)t->options.threads, &t->backend, &passed_over));
+    if (passed_over) note(t, passed_over);
+    free(passed_over);
     return QN_OK;
 }
 
@@ -282,13 +290,13 @@ static qn_status open_training(training *t, bool resume) {
     QN_TRY(check_folder(t, resume));
     QN_TRY(lock_folder(t));
     QN_TRY(qn_comm_open(&t->comm));
-    QN_TRY(qn_backend_open(t->options.backend, (int)t->options.threads, &t->backend));
-    QN_TRY(note_emulation(t));
+    QN_TRY(open_backend(t));
     QN_TRY(qn_dataset_open(t->options.data, &t->dataset));
     qn_config config;
     QN_TRY(open_config(t, resume, &config));
     QN_TRY(open_loaders(t, config.vocab_size));
     QN_TRY(open_model(t, &config));
+    QN_TRY(note_emulation(t));
     QN_TRY(open_state(t, resume));
     QN_TRY(write_folder(t));
     QN_TRY(lock_folder(t));

@@ -27,7 +27,7 @@ typedef struct qn_train_options {
     double decay;      /* WSD: share of the steps in which lr falls */
     double weight_decay, beta1, beta2, eps, clip;
     int64_t seed;
-    int64_t precision; /* qn_dtype: QN_F32 or QN_BF16 */
+    int64_t precision; /* qn_precision */
     int64_t attention; /* qn_attn_impl */
     int64_t recompute; /* qn_recompute */
     int64_t documents; /* bool */
@@ -82,13 +82,15 @@ qn_status qn_options_load(qn_train_options *options, const char *path);
 /* Where and on what a run computes. */
 typedef struct qn_environment {
     qn_device_info device;
+    qn_dtype precision;  /* of products */
     qn_fingerprint data; /* of the training text */
     int64_t step;        /* steps done: 0 for a run that begins */
 } qn_environment;
 
 /* Writes run.json: every option, and the environment. When a run goes on (step > 0) on another
- * device, with other threads or another quern than the run.json at `path` says, *change, which
- * the caller frees, is a line that says so, else NULL; "environment"."changes" keeps these lines.
+ * device, with other threads, in another precision or by another quern than the run.json at `path`
+ * says, *change, which the caller frees, is a line that says so, else NULL; "environment"."changes"
+ * keeps these lines.
  */
 qn_status qn_options_save(const qn_train_options *options, const qn_environment *environment,
                           const char *path, char **change);

@@ -35,6 +35,14 @@ static qn_status driver_error(cudaError_t error) {
     return qn_cuda_error(error, "looking for a GPU");
 }
 
+bool qn_cuda_has_gpu(void) {
+    int driver = 0, count = 0;
+    if (cudaDriverGetVersion(&driver) || driver == 0) return false;
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    cudaGetLastError();
+    return error ? error != cudaErrorNoDevice : count > 0;
+}
+
 /* ---- the device ---------------------------------------------------------------- */
 
 static qn_status check_device(const struct cudaDeviceProp *device) {

@@ -61,7 +61,7 @@ class Flags(ProgramTest):
             ("--beta1", "1", "from 0 to 0.999999"),
             ("--decay", "1.1", "from 0 to 1"),
             ("--schedule", "linear", "one of cosine, wsd, constant"),
-            ("--precision", "fp16", "one of fp32, bf16"),
+            ("--precision", "fp16", "one of auto, fp32, bf16"),
             ("--attention", "flash", "one of auto, naive, fused"),
             ("--recompute", "all", "one of none, norms, block"),
             ("--documents", "maybe", "one of off, on"),
@@ -91,7 +91,7 @@ class Flags(ProgramTest):
         self.refuse(2, ["--max-tokens"],
                     "generate", "--run", self.dir, "--max-tokens", 2**62)
         self.refuse(2, ["--split", "val or train"], "eval", "--split", "test")
-        self.refuse(2, ["--precision", "fp32 or bf16"], "eval", "--precision", "fp8")
+        self.refuse(2, ["--precision", "auto, fp32 or bf16"], "eval", "--precision", "fp8")
         self.refuse(2, ["1023"], "eval", "--model", self.dir, "--data", "x" * 2000)
         self.refuse(2, ["--overlap", "0.99"], "eval", "--overlap", 1)
         for command in ["eval", "generate"]:
