@@ -62,6 +62,9 @@ static const qn_option table[] = {
            "activations) or block"),
     CHOICE(documents, "documents", "on", switches, FIXED, "on|off",
            "attention stays inside a document"),
+    CHOICE(deterministic, "deterministic", "off", switches, FIXED, "on|off",
+           "the same bits each time on a GPU, where the backward pass of attention is slower for "
+           "it; a CPU always gives them"),
     INT(eval_every, "eval-every", "1600", 0, MANY, RESUMABLE, "N",
         "steps between evaluations; 0: only at the end"),
     INT(eval_tokens, "eval-tokens", "16384", 1, MANY, RESUMABLE, "N",
@@ -105,7 +108,8 @@ qn_plan_options qn_options_plan(const qn_train_options *o) {
                              .grad_accum = o->grad_accum,
                              .recompute = (qn_recompute)o->recompute,
                              .attention = (qn_attn_impl)o->attention,
-                             .documents = o->documents};
+                             .documents = o->documents,
+                             .deterministic = o->deterministic};
 }
 
 /* ---- one option from text and back --------------------------------------------------- */

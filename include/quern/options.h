@@ -27,10 +27,11 @@ typedef struct qn_train_options {
     double decay;      /* WSD: share of the steps in which lr falls */
     double weight_decay, beta1, beta2, eps, clip;
     int64_t seed;
-    int64_t precision; /* qn_precision */
-    int64_t attention; /* qn_attn_impl */
-    int64_t recompute; /* qn_recompute */
-    int64_t documents; /* bool */
+    int64_t precision;     /* qn_precision */
+    int64_t attention;     /* qn_attn_impl */
+    int64_t recompute;     /* qn_recompute */
+    int64_t documents;     /* bool */
+    int64_t deterministic; /* bool */
     int64_t eval_every, eval_tokens;
     double eval_overlap; /* share of a sequence */
     int64_t save_every, keep_last, keep_every;
