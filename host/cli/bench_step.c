@@ -229,12 +229,13 @@ static qn_status profile(const arguments *a, const qn_config *config, qn_backend
     QN_TRY(qn_profile_open(backend, &profiler));
     qn_status status = open_bench(config, &a->options, profiler, &b);
     for (int i = 0; i <= PROFILED_STEPS && !status; i++) {
-        if (i == 1) qn_profile_reset(profiler);
-        status = take_step(&b, &time);
+        if (i == 1) status = qn_profile_reset(profiler);
+        if (!status) status = take_step(&b, &time);
     }
+    const qn_profile_entry *entries;
+    int count;
+    if (!status) status = qn_profile_read(profiler, &entries, &count);
     if (!status) {
-        const qn_profile_entry *entries;
-        const int count = qn_profile_read(profiler, &entries);
         print_breakdown(entries, count, PROFILED_STEPS, f->gemm_flops_per_s);
         if (a->json) status = write_json(a, f, device, entries, count, PROFILED_STEPS);
     }
