@@ -2,7 +2,6 @@
 
 #include <ctype.h>
 #include <stdbool.h>
-#include <stddef.h>
 #include <string.h>
 
 /* TFLOP/s. Data sheets that count zeros skipped by 2:4 sparsity say twice as much. Of names with
@@ -46,12 +45,10 @@ static const struct {
 
 /* Neither L4 in L40S, nor B200 in GB200. */
 static bool has_words(const char *name, const char *words) {
-    const size_t length = strlen(words);
-    for (const char *at = strstr(name, words); at; at = strstr(at + 1, words)) {
-        const bool begins = at == name || !isalnum((unsigned char)at[-1]);
-        if (begins && !isalnum((unsigned char)at[length])) return true;
-    }
-    return false;
+    const char *begin = strstr(name, words);
+    if (!begin) return false;
+    const char *end = begin + strlen(words);
+    return (begin == name || !isalnum((unsigned char)begin[-1])) && !isalnum((unsigned char)*end);
 }
 
 double qn_gpu_peak(const char *device_name) {

@@ -94,6 +94,13 @@ TEST_P(AttentionStats, LongRows) {
     }
 }
 
+// Statistics of a row take more room than its scores.
+TEST_P(AttentionStats, ManyShortSequences) {
+    AttentionShape shape = make_shape(16, 5, 5, 4, 2, 8);
+    shape.causal = true;
+    check(make(shape));
+}
+
 TEST_P(AttentionStats, LocalWindows) {
     AttentionShape shape = make_shape(1, 100, 100, 1, 1, 8);
     for (bool causal : {false, true}) {
