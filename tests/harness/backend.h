@@ -21,7 +21,6 @@ struct BackendUnderTest {
     std::vector<int> n_threads;   // each of them is a case
     bool sees_indices;            // refuses indices outside their tables
     int64_t fused_head_dim = 256; // the largest that fused attention takes, forward and backward
-    bool naive_stats = true;      // naive attention has statistics
     bool emulated = false;        // slow: what is repeated is repeated less
 };
 
