@@ -77,6 +77,15 @@ qn_status qn_cuda_copy(qn_stream *, void *dst, const void *src, size_t bytes, qn
 qn_status qn_cuda_zero(qn_stream *, void *dst, size_t bytes);
 qn_status qn_cuda_cast(qn_stream *, qn_tensor dst, qn_tensor src);
 
+size_t qn_cuda_norm_backward_workspace(qn_backend *, const qn_norm_args *);
+qn_status qn_cuda_rmsnorm_forward(qn_stream *, const qn_norm_args *);
+qn_status qn_cuda_rmsnorm_backward(qn_stream *, const qn_norm_args *);
+qn_status qn_cuda_layernorm_forward(qn_stream *, const qn_norm_args *);
+qn_status qn_cuda_layernorm_backward(qn_stream *, const qn_norm_args *);
+
+qn_status qn_cuda_rope_table(qn_stream *, qn_tensor table, double theta);
+qn_status qn_cuda_rope(qn_stream *, const qn_rope_args *);
+
 size_t qn_cuda_attention_forward_workspace(qn_backend *, const qn_attention_args *);
 qn_status qn_cuda_attention_forward(qn_stream *, const qn_attention_args *);
 size_t qn_cuda_attention_backward_workspace(qn_backend *, const qn_attention_args *);

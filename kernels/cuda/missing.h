@@ -26,12 +26,6 @@ MISSING_WORKSPACE(gemm, qn_gemm_args)
 MISSING(embedding_forward, qn_embedding_args)
 MISSING(embedding_backward, qn_embedding_args)
 MISSING_WORKSPACE(embedding_backward, qn_embedding_args)
-MISSING(rmsnorm_forward, qn_norm_args)
-MISSING(rmsnorm_backward, qn_norm_args)
-MISSING(layernorm_forward, qn_norm_args)
-MISSING(layernorm_backward, qn_norm_args)
-MISSING_WORKSPACE(norm_backward, qn_norm_args)
-MISSING(rope, qn_rope_args)
 MISSING(swiglu_forward, qn_swiglu_args)
 MISSING(swiglu_backward, qn_swiglu_args)
 MISSING(classifier, qn_classifier_args)
@@ -54,11 +48,6 @@ static qn_status missing_sum(qn_stream *s, qn_tensor x, float *out) {
 static qn_status missing_sum_squares(qn_stream *s, qn_tensor x, float *out) {
     (void)s, (void)x, (void)out;
     return missing("sum_squares");
-}
-
-static qn_status missing_rope_table(qn_stream *s, qn_tensor table, double theta) {
-    (void)s, (void)table, (void)theta;
-    return missing("rope_table");
 }
 
 static qn_status missing_gelu(qn_stream *s, qn_tensor out, qn_tensor x) {

@@ -17,6 +17,24 @@ QN_DEVICE float widen(bf16 x) { return from_bf16(x); }
 QN_DEVICE void round_to(float *dst, float x) { *dst = x; }
 QN_DEVICE void round_to(bf16 *dst, float x) { *dst = to_bf16(x); }
 
+/* ---- bf16 as it is stored --------------------------------------------------- */
+
+/* Eight in four registers: a row that waits for a sum takes half the room. */
+struct packed8 {
+    uint4 pairs;
+};
+
+QN_DEVICE packed8 pack8(const vector8 &v) {
+    return {make_uint4(pack_bf16(v.x[0], v.x[1]), pack_bf16(v.x[2], v.x[3]),
+                       pack_bf16(v.x[4], v.x[5]), pack_bf16(v.x[6], v.x[7]))};
+}
+
+QN_DEVICE vector8 unpack8(const packed8 &v) {
+    const uint4 a = v.pairs;
+    return {{bf16_low(a.x), bf16_high(a.x), bf16_low(a.y), bf16_high(a.y), bf16_low(a.z),
+             bf16_high(a.z), bf16_low(a.w), bf16_high(a.w)}};
+}
+
 /* ---- aligned to 16 bytes --------------------------------------------------- */
 
 QN_DEVICE vector8 load8(const float *p) {
@@ -24,21 +42,14 @@ QN_DEVICE vector8 load8(const float *p) {
     return {{a.x, a.y, a.z, a.w, b.x, b.y, b.z, b.w}};
 }
 
-QN_DEVICE vector8 load8(const bf16 *p) {
-    const uint4 a = *(const uint4 *)p;
-    return {{bf16_low(a.x), bf16_high(a.x), bf16_low(a.y), bf16_high(a.y), bf16_low(a.z),
-             bf16_high(a.z), bf16_low(a.w), bf16_high(a.w)}};
-}
+QN_DEVICE vector8 load8(const bf16 *p) { return unpack8({*(const uint4 *)p}); }
 
 QN_DEVICE void store8(float *p, const vector8 &v) {
     *(float4 *)p = make_float4(v.x[0], v.x[1], v.x[2], v.x[3]);
     *(float4 *)(p + 4) = make_float4(v.x[4], v.x[5], v.x[6], v.x[7]);
 }
 
-QN_DEVICE void store8(bf16 *p, const vector8 &v) {
-    *(uint4 *)p = make_uint4(pack_bf16(v.x[0], v.x[1]), pack_bf16(v.x[2], v.x[3]),
-                             pack_bf16(v.x[4], v.x[5]), pack_bf16(v.x[6], v.x[7]));
-}
+QN_DEVICE void store8(bf16 *p, const vector8 &v) { *(uint4 *)p = pack8(v).pairs; }
 
 /* ---- part of any row ---------------------------------------------------------- */
 
@@ -51,6 +62,11 @@ QN_DEVICE vector8 load_part(const T *row, int64_t begin, int64_t n, bool wide) {
 #pragma unroll
     for (int i = 0; i < VECTOR; i++) v.x[i] = begin + i < n ? widen(row[begin + i]) : 0.0f;
     return v;
+}
+
+QN_DEVICE packed8 load_packed(const bf16 *row, int64_t begin, int64_t n, bool wide) {
+    if (wide) return {*(const uint4 *)(row + begin)};
+    return pack8(load_part(row, begin, n, false));
 }
 
 template <typename T>
