@@ -104,6 +104,10 @@ static qn_status zero(qn_stream *s, void *dst, size_t bytes) {
 static qn_status cast(qn_stream *s, qn_tensor dst, qn_tensor src) {
     TIMED(s, OP_CAST, 0, ops->cast(inner, dst, src));
 }
+static qn_status cast_stochastic(qn_stream *s, qn_tensor dst, qn_tensor src, uint64_t seed,
+                                 int64_t step) {
+    TIMED(s, OP_CAST, 0, ops->cast_stochastic(inner, dst, src, seed, step));
+}
 static qn_status add(qn_stream *s, qn_tensor dst, qn_tensor a, qn_tensor b) {
     TIMED(s, OP_ADD, 0, ops->add(inner, dst, a, b));
 }
@@ -303,6 +307,7 @@ qn_status qn_profile_open(qn_backend *inner, qn_backend **out) {
                     .copy = copy,
                     .zero = zero,
                     .cast = cast,
+                    .cast_stochastic = cast_stochastic,
                     .add = add,
                     .sum = sum,
                     .sum_squares = sum_squares,
