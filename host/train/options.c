@@ -13,6 +13,7 @@
 
 static const char *const schedules[] = {"cosine", "wsd", "constant", NULL};
 static const char *const precisions[] = {"fp32", "bf16", NULL}; /* in the order of qn_dtype */
+static const char *const roundings[] = {"nearest", "stochastic", NULL};
 static const char *const attentions[] = {"auto", "naive", "fused", NULL};
 static const char *const recomputes[] = {"none", "norms", "block", NULL};
 static const char *const switches[] = {"off", "on", NULL};
@@ -56,6 +57,8 @@ static const qn_option table[] = {
     INT(seed, "seed", "1", 0, MANY, FIXED, "N", "of initial weights and the order of the data"),
     CHOICE(precision, "precision", "fp32", precisions, FIXED, "NAME",
            "operands of matrix products: fp32 or bf16"),
+    CHOICE(weight_rounding, "weight-rounding", "nearest", roundings, FIXED, "NAME",
+           "of the weights that are stored in bf16 beside fp32 masters: nearest or stochastic"),
     CHOICE(attention, "attention", "auto", attentions, FIXED, "NAME", "auto, naive or fused"),
     CHOICE(recompute, "recompute", "none", recomputes, FIXED, "POLICY",
            "what the backward pass computes again to save memory: none, norms (and "
