@@ -141,6 +141,10 @@ static qn_status cast(qn_stream *s, qn_tensor dst, qn_tensor src) {
     TIMED(s, OP_CAST, bytes_alone(qn_cost_tensor(&dst) + qn_cost_tensor(&src)),
           ops->cast(inner, dst, src));
 }
+static qn_status cast_stochastic(qn_stream *s, qn_tensor dst, qn_tensor src, uint64_t seed,
+                                 int64_t step) {
+    TIMED(s, OP_CAST, 0, ops->cast_stochastic(inner, dst, src, seed, step));
+}
 static qn_status add(qn_stream *s, qn_tensor dst, qn_tensor a, qn_tensor b) {
     TIMED(s, OP_ADD, bytes_alone(3 * qn_cost_tensor(&dst)), ops->add(inner, dst, a, b));
 }
@@ -359,6 +363,7 @@ qn_status qn_profile_open(qn_backend *inner, qn_backend **out) {
                     .copy = copy,
                     .zero = zero,
                     .cast = cast,
+                    .cast_stochastic = cast_stochastic,
                     .add = add,
                     .sum = sum,
                     .sum_squares = sum_squares,

@@ -12,6 +12,7 @@
 #include "train/environment.h"
 
 static const char *const schedules[] = {"cosine", "wsd", "constant", NULL};
+static const char *const roundings[] = {"nearest", "stochastic", NULL};
 static const char *const attentions[] = {"auto", "naive", "fused", NULL};
 static const char *const recomputes[] = {"none", "norms", "block", NULL};
 static const char *const switches[] = {"off", "on", NULL};
@@ -56,6 +57,8 @@ static const qn_option table[] = {
     CHOICE(precision, "precision", "auto", qn_precision_names, FIXED, "NAME",
            "operands of matrix products, and what else is stored in their precision: fp32, bf16, "
            "or auto for fp32 on a CPU and bf16 on a GPU"),
+    CHOICE(weight_rounding, "weight-rounding", "nearest", roundings, FIXED, "NAME",
+           "of the weights that are stored in bf16 beside fp32 masters: nearest or stochastic"),
     CHOICE(attention, "attention", "auto", attentions, FIXED, "NAME", "auto, naive or fused"),
     CHOICE(recompute, "recompute", "none", recomputes, FIXED, "POLICY",
            "what the backward pass computes again to save memory: none, norms (and "

@@ -185,6 +185,7 @@ static qn_status open_config(const training *t, bool resume, qn_config *config) 
 static qn_status open_model(training *t, const qn_config *config) {
     qn_plan_options plan = qn_options_plan(&t->options);
     QN_TRY(qn_plan_set_precision(t->backend, (qn_precision)t->options.precision, &plan));
+    QN_TRY(qn_optimizer_check(&plan, &t->options));
     QN_TRY(qn_model_create(t->backend, config, &plan, &t->model));
     QN_TRY(qn_optimizer_make(qn_model_params(t->model), t->options.weight_decay, &t->optimizer));
     return qn_input_open(t->backend, plan.batch_size * plan.seq_len, &t->input);
@@ -217,6 +218,7 @@ static qn_status load_checkpoint(training *t, const char *checkpoint) {
     QN_TRY(check_same_data(t, checkpoint, &data));
     t->state.data = data;
     QN_TRY(qn_checkpoint_load(checkpoint, t->model));
+    QN_TRY(qn_optimizer_resume(t->model, &t->options, t->state.step));
     t->saved_step = t->state.step;
     return qn_checkpoint_clean(t->options.run, t->state.step);
 }

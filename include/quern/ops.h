@@ -261,7 +261,9 @@ typedef struct qn_adamw_segment {
  * elements outside any segment stay as they are (frozen).
  * weights: nullable; the working copy of the parameters that operations read, `count`
  * elements of weights_dtype, a storage dtype other than fp32. Each new parameter is
- * written there too, rounded to nearest even. */
+ * written there too, rounded to nearest even, or, with stochastic_rounding, as
+ * cast_stochastic rounds element i of the arrays with this seed and step; the masters
+ * are the same bits either way. stochastic_rounding without weights is refused. */
 typedef struct qn_adamw_args {
     float *param;      /* (device) */
     const float *grad; /* (device) */
@@ -275,6 +277,8 @@ typedef struct qn_adamw_args {
     float grad_scale, clip;
     float lr, beta1, beta2, eps;
     int64_t step;
+    bool stochastic_rounding;
+    uint64_t seed; /* of stochastic_rounding */
 } qn_adamw_args;
 
 /* ---- the table --------------------------------------------------------------- */
@@ -317,6 +321,11 @@ typedef struct qn_ops {
     qn_status (*zero)(qn_stream *, void *dst, size_t bytes);
     /* dst = src converted, elementwise; the same shape, any strides. fp32 and bf16. */
     qn_status (*cast)(qn_stream *, qn_tensor dst, qn_tensor src);
+    /* dst (bf16) = src (fp32), both dense and of one shape, rounded stochastically: element i,
+     * in memory order, is qn_bf16_stochastic_at(src[i], seed, step, i) of rounding.h, the same
+     * bits on every backend. step from 1. */
+    qn_status (*cast_stochastic)(qn_stream *, qn_tensor dst, qn_tensor src, uint64_t seed,
+                                 int64_t step);
     /* dst = a + b, elementwise, (N,C) (storage); dst may be a or b. */
     qn_status (*add)(qn_stream *, qn_tensor dst, qn_tensor a, qn_tensor b);
 

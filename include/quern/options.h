@@ -13,6 +13,8 @@ extern "C" {
 
 typedef enum qn_schedule { QN_SCHEDULE_COSINE, QN_SCHEDULE_WSD, QN_SCHEDULE_CONSTANT } qn_schedule;
 
+typedef enum qn_weight_rounding { QN_ROUND_NEAREST, QN_ROUND_STOCHASTIC } qn_weight_rounding;
+
 enum { QN_OPTION_TEXT = 1024 }; /* longest value of a text option, with its zero byte */
 
 typedef struct qn_train_options {
@@ -27,11 +29,12 @@ typedef struct qn_train_options {
     double decay;      /* WSD: share of the steps in which lr falls */
     double weight_decay, beta1, beta2, eps, clip;
     int64_t seed;
-    int64_t precision;     /* qn_precision */
-    int64_t attention;     /* qn_attn_impl */
-    int64_t recompute;     /* qn_recompute */
-    int64_t documents;     /* bool */
-    int64_t deterministic; /* bool */
+    int64_t precision;       /* qn_precision */
+    int64_t weight_rounding; /* qn_weight_rounding, of the working copy */
+    int64_t attention;       /* qn_attn_impl */
+    int64_t recompute;       /* qn_recompute */
+    int64_t documents;       /* bool */
+    int64_t deterministic;   /* bool */
     int64_t eval_every, eval_tokens;
     double eval_overlap; /* share of a sequence */
     int64_t save_every, keep_last, keep_every;

@@ -199,6 +199,7 @@ static const qn_ops cpu_ops = {
     .copy = qn_cpu_copy,
     .zero = qn_cpu_zero,
     .cast = qn_cpu_cast,
+    .cast_stochastic = qn_cpu_cast_stochastic,
     .add = qn_cpu_add,
     .sum = qn_cpu_sum,
     .sum_squares = qn_cpu_sum_squares,

@@ -16,9 +16,14 @@ typedef struct qn_cuda {
     qn_cublaslt blas;
 } qn_cuda;
 
+enum { QN_CUDA_SCRATCH = 64 }; /* bytes of a stream's scratch memory, a multiprocessor */
+
 typedef struct qn_cuda_stream {
     qn_stream base;
     cudaStream_t handle;
+    void *scratch; /* (device) for operations without a workspace: whatever one of them writes
+                      there it reads before it ends. The stream's order keeps calls apart; a graph
+                      that was captured from the stream has to run in that order, too. */
 } qn_cuda_stream;
 
 static inline qn_cuda *qn_cuda_of(const qn_stream *stream) { return (qn_cuda *)stream->backend; }
@@ -76,6 +81,11 @@ void qn_cuda_graph_destroy(qn_graph *);
 qn_status qn_cuda_copy(qn_stream *, void *dst, const void *src, size_t bytes, qn_copy_kind kind);
 qn_status qn_cuda_zero(qn_stream *, void *dst, size_t bytes);
 qn_status qn_cuda_cast(qn_stream *, qn_tensor dst, qn_tensor src);
+qn_status qn_cuda_cast_stochastic(qn_stream *, qn_tensor dst, qn_tensor src, uint64_t seed,
+                                  int64_t step);
+qn_status qn_cuda_add(qn_stream *, qn_tensor dst, qn_tensor a, qn_tensor b);
+qn_status qn_cuda_sum(qn_stream *, qn_tensor x, float *out);
+qn_status qn_cuda_sum_squares(qn_stream *, qn_tensor x, float *out);
 
 size_t qn_cuda_norm_backward_workspace(qn_backend *, const qn_norm_args *);
 qn_status qn_cuda_rmsnorm_forward(qn_stream *, const qn_norm_args *);
@@ -90,5 +100,11 @@ size_t qn_cuda_attention_forward_workspace(qn_backend *, const qn_attention_args
 qn_status qn_cuda_attention_forward(qn_stream *, const qn_attention_args *);
 size_t qn_cuda_attention_backward_workspace(qn_backend *, const qn_attention_args *);
 qn_status qn_cuda_attention_backward(qn_stream *, const qn_attention_args *);
+
+qn_status qn_cuda_swiglu_forward(qn_stream *, const qn_swiglu_args *);
+qn_status qn_cuda_swiglu_backward(qn_stream *, const qn_swiglu_args *);
+qn_status qn_cuda_gelu(qn_stream *, qn_tensor out, qn_tensor x);
+
+qn_status qn_cuda_adamw(qn_stream *, const qn_adamw_args *);
 
 #endif

@@ -26,33 +26,10 @@ MISSING_WORKSPACE(gemm, qn_gemm_args)
 MISSING(embedding_forward, qn_embedding_args)
 MISSING(embedding_backward, qn_embedding_args)
 MISSING_WORKSPACE(embedding_backward, qn_embedding_args)
-MISSING(swiglu_forward, qn_swiglu_args)
-MISSING(swiglu_backward, qn_swiglu_args)
 MISSING(classifier, qn_classifier_args)
 MISSING_WORKSPACE(classifier, qn_classifier_args)
-MISSING(adamw, qn_adamw_args)
 
 #undef MISSING
 #undef MISSING_WORKSPACE
-
-static qn_status missing_add(qn_stream *s, qn_tensor dst, qn_tensor a, qn_tensor b) {
-    (void)s, (void)dst, (void)a, (void)b;
-    return missing("add");
-}
-
-static qn_status missing_sum(qn_stream *s, qn_tensor x, float *out) {
-    (void)s, (void)x, (void)out;
-    return missing("sum");
-}
-
-static qn_status missing_sum_squares(qn_stream *s, qn_tensor x, float *out) {
-    (void)s, (void)x, (void)out;
-    return missing("sum_squares");
-}
-
-static qn_status missing_gelu(qn_stream *s, qn_tensor out, qn_tensor x) {
-    (void)s, (void)out, (void)x;
-    return missing("gelu");
-}
 
 #endif

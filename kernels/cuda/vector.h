@@ -69,6 +69,26 @@ QN_DEVICE packed8 load_packed(const bf16 *row, int64_t begin, int64_t n, bool wi
     return pack8(load_part(row, begin, n, false));
 }
 
+/* Elements [from, to) of the eight at p; the same for the others. `wide`: all eight, aligned. */
+template <typename T> QN_DEVICE vector8 load_between(const T *p, int from, int to, bool wide) {
+    if (wide) return load8(p);
+    vector8 v;
+#pragma unroll
+    for (int i = 0; i < VECTOR; i++) v.x[i] = i >= from && i < to ? widen(p[i]) : 0.0f;
+    return v;
+}
+
+template <typename T>
+QN_DEVICE void store_between(T *p, int from, int to, bool wide, const vector8 &v) {
+    if (wide) {
+        store8(p, v);
+        return;
+    }
+#pragma unroll
+    for (int i = 0; i < VECTOR; i++)
+        if (i >= from && i < to) round_to(p + i, v.x[i]);
+}
+
 template <typename T>
 QN_DEVICE void store_part(T *row, int64_t begin, int64_t n, bool wide, const vector8 &v) {
     if (wide) {

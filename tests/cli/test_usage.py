@@ -62,6 +62,7 @@ class Flags(ProgramTest):
             ("--decay", "1.1", "from 0 to 1"),
             ("--schedule", "linear", "one of cosine, wsd, constant"),
             ("--precision", "fp16", "one of auto, fp32, bf16"),
+            ("--weight-rounding", "up", "one of nearest, stochastic"),
             ("--attention", "flash", "one of auto, naive, fused"),
             ("--recompute", "all", "one of none, norms, block"),
             ("--documents", "maybe", "one of off, on"),
@@ -72,6 +73,13 @@ class Flags(ProgramTest):
             with self.subTest(flag=flag, value=value[:20]):
                 shown = [value] if len(value) < 30 else []
                 self.refuse_train(2, [*shown, expected], flag, value)
+
+    def test_stochastic_rounding_where_nothing_is_rounded(self):
+        for precision in ["fp32", "bf16"]:  # of products, on the CPU
+            self.refuse_train(2, ["--weight-rounding is stochastic", "fp32", "leave the flag out"],
+                              "--weight-rounding", "stochastic", "--precision", precision,
+                              "--backend", "cpu")
+            self.assertFalse((self.run_dir / "run.json").exists())
 
     def test_required_flags(self):
         self.refuse(2, ["--run DIR is missing"], "train", "--data", self.data)
