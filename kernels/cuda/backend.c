@@ -22,8 +22,8 @@ static const qn_ops cuda_ops = {
     .add = missing_add,
     .sum = missing_sum,
     .sum_squares = missing_sum_squares,
-    .gemm_workspace = missing_gemm_workspace,
-    .gemm = missing_gemm,
+    .gemm_workspace = qn_cuda_gemm_workspace,
+    .gemm = qn_cuda_gemm,
     .embedding_forward = missing_embedding_forward,
     .embedding_backward_workspace = missing_embedding_backward_workspace,
     .embedding_backward = missing_embedding_backward,
@@ -41,8 +41,8 @@ static const qn_ops cuda_ops = {
     .swiglu_forward = missing_swiglu_forward,
     .swiglu_backward = missing_swiglu_backward,
     .gelu = missing_gelu,
-    .classifier_workspace = missing_classifier_workspace,
-    .classifier = missing_classifier,
+    .classifier_workspace = qn_cuda_classifier_workspace,
+    .classifier = qn_cuda_classifier,
     .adamw = missing_adamw,
 };
 

@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include "blas/cublaslt.h"
+#include "blas/plan_cache.h"
 #include "quern/backend.h"
 #include "queue.h"
 
@@ -13,7 +14,9 @@ typedef struct qn_cuda {
     char name[128];   /* of the device, e.g. "NVIDIA H100 80GB HBM3" */
     int major, minor; /* its compute capability */
     int multiprocessors;
+    size_t l2_bytes; /* of its L2 cache */
     qn_cublaslt blas;
+    qn_plan_cache plans;
 } qn_cuda;
 
 typedef struct qn_cuda_stream {
@@ -68,9 +71,15 @@ qn_status qn_cuda_copy(qn_stream *, void *dst, const void *src, size_t bytes, qn
 qn_status qn_cuda_zero(qn_stream *, void *dst, size_t bytes);
 qn_status qn_cuda_cast(qn_stream *, qn_tensor dst, qn_tensor src);
 
+size_t qn_cuda_gemm_workspace(qn_backend *, const qn_gemm_args *);
+qn_status qn_cuda_gemm(qn_stream *, const qn_gemm_args *);
+
 size_t qn_cuda_attention_forward_workspace(qn_backend *, const qn_attention_args *);
 qn_status qn_cuda_attention_forward(qn_stream *, const qn_attention_args *);
 size_t qn_cuda_attention_backward_workspace(qn_backend *, const qn_attention_args *);
 qn_status qn_cuda_attention_backward(qn_stream *, const qn_attention_args *);
+
+size_t qn_cuda_classifier_workspace(qn_backend *, const qn_classifier_args *);
+qn_status qn_cuda_classifier(qn_stream *, const qn_classifier_args *);
 
 #endif

@@ -21,8 +21,6 @@ static qn_status missing(const char *operation) {
         return 0;                                                                                  \
     }
 
-MISSING(gemm, qn_gemm_args)
-MISSING_WORKSPACE(gemm, qn_gemm_args)
 MISSING(embedding_forward, qn_embedding_args)
 MISSING(embedding_backward, qn_embedding_args)
 MISSING_WORKSPACE(embedding_backward, qn_embedding_args)
@@ -34,8 +32,6 @@ MISSING_WORKSPACE(norm_backward, qn_norm_args)
 MISSING(rope, qn_rope_args)
 MISSING(swiglu_forward, qn_swiglu_args)
 MISSING(swiglu_backward, qn_swiglu_args)
-MISSING(classifier, qn_classifier_args)
-MISSING_WORKSPACE(classifier, qn_classifier_args)
 MISSING(adamw, qn_adamw_args)
 
 #undef MISSING
