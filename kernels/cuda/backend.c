@@ -30,8 +30,8 @@ static const qn_ops cuda_ops = {
     .add = qn_cuda_add,
     .sum = qn_cuda_sum,
     .sum_squares = qn_cuda_sum_squares,
-    .gemm_workspace = missing_gemm_workspace,
-    .gemm = missing_gemm,
+    .gemm_workspace = qn_cuda_gemm_workspace,
+    .gemm = qn_cuda_gemm,
     .embedding_forward = missing_embedding_forward,
     .embedding_backward_workspace = missing_embedding_backward_workspace,
     .embedding_backward = missing_embedding_backward,
@@ -49,8 +49,8 @@ static const qn_ops cuda_ops = {
     .swiglu_forward = qn_cuda_swiglu_forward,
     .swiglu_backward = qn_cuda_swiglu_backward,
     .gelu = qn_cuda_gelu,
-    .classifier_workspace = missing_classifier_workspace,
-    .classifier = missing_classifier,
+    .classifier_workspace = qn_cuda_classifier_workspace,
+    .classifier = qn_cuda_classifier,
     .adamw = qn_cuda_adamw,
 };
 

@@ -5,6 +5,7 @@
 #include <cuda_runtime_api.h>
 
 #include "blas/cublaslt.h"
+#include "blas/plan_cache.h"
 #include "quern/backend.h"
 #include "queue.h"
 
@@ -13,7 +14,9 @@ typedef struct qn_cuda {
     char name[128];   /* of the device, e.g. "NVIDIA H100 80GB HBM3" */
     int major, minor; /* its compute capability */
     int multiprocessors;
+    size_t l2_bytes; /* of its L2 cache */
     qn_cublaslt blas;
+    qn_plan_cache plans;
 } qn_cuda;
 
 enum { QN_CUDA_SCRATCH = 64 }; /* bytes of a stream's scratch memory, a multiprocessor */
@@ -96,6 +99,9 @@ qn_status qn_cuda_layernorm_backward(qn_stream *, const qn_norm_args *);
 qn_status qn_cuda_rope_table(qn_stream *, qn_tensor table, double theta);
 qn_status qn_cuda_rope(qn_stream *, const qn_rope_args *);
 
+size_t qn_cuda_gemm_workspace(qn_backend *, const qn_gemm_args *);
+qn_status qn_cuda_gemm(qn_stream *, const qn_gemm_args *);
+
 size_t qn_cuda_attention_forward_workspace(qn_backend *, const qn_attention_args *);
 qn_status qn_cuda_attention_forward(qn_stream *, const qn_attention_args *);
 size_t qn_cuda_attention_backward_workspace(qn_backend *, const qn_attention_args *);
@@ -104,6 +110,9 @@ qn_status qn_cuda_attention_backward(qn_stream *, const qn_attention_args *);
 qn_status qn_cuda_swiglu_forward(qn_stream *, const qn_swiglu_args *);
 qn_status qn_cuda_swiglu_backward(qn_stream *, const qn_swiglu_args *);
 qn_status qn_cuda_gelu(qn_stream *, qn_tensor out, qn_tensor x);
+
+size_t qn_cuda_classifier_workspace(qn_backend *, const qn_classifier_args *);
+qn_status qn_cuda_classifier(qn_stream *, const qn_classifier_args *);
 
 qn_status qn_cuda_adamw(qn_stream *, const qn_adamw_args *);
 

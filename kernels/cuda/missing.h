@@ -21,13 +21,9 @@ static qn_status missing(const char *operation) {
         return 0;                                                                                  \
     }
 
-MISSING(gemm, qn_gemm_args)
-MISSING_WORKSPACE(gemm, qn_gemm_args)
 MISSING(embedding_forward, qn_embedding_args)
 MISSING(embedding_backward, qn_embedding_args)
 MISSING_WORKSPACE(embedding_backward, qn_embedding_args)
-MISSING(classifier, qn_classifier_args)
-MISSING_WORKSPACE(classifier, qn_classifier_args)
 
 #undef MISSING
 #undef MISSING_WORKSPACE

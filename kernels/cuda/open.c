@@ -73,6 +73,7 @@ static qn_status open_device(qn_cuda *cuda) {
     cuda->major = device.major;
     cuda->minor = device.minor;
     cuda->multiprocessors = device.multiProcessorCount;
+    cuda->l2_bytes = (size_t)device.l2CacheSize;
     return qn_cublaslt_open(&cuda->blas);
 }
 
@@ -81,9 +82,10 @@ qn_status qn_cuda_open_device(const qn_ops *ops, qn_backend **out) {
     qn_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda) return qn_error(QN_CODE_MEMORY, "cannot allocate the CUDA backend");
     cuda->base.ops = ops;
+    qn_plan_cache_open(&cuda->plans);
     qn_status status = open_device(cuda);
     if (status) {
-        free(cuda);
+        qn_cuda_close_device(&cuda->base);
         return qn_context(status, "device \"cuda\"");
     }
     *out = &cuda->base;
@@ -92,8 +94,10 @@ qn_status qn_cuda_open_device(const qn_ops *ops, qn_backend **out) {
 
 void qn_cuda_close_device(qn_backend *backend) {
     if (!backend) return;
-    qn_cublaslt_close(&((qn_cuda *)backend)->blas);
-    free(backend);
+    qn_cuda *cuda = (qn_cuda *)backend;
+    qn_plan_cache_close(&cuda->plans, &cuda->blas);
+    qn_cublaslt_close(&cuda->blas);
+    free(cuda);
 }
 
 /* ---- what it is, and its memory ---------------------------------------------------- */

@@ -3,6 +3,7 @@
 #include "naive.h"
 
 #include "blas/matmul.h"
+#include "blas/product.h"
 #include "launch.h"
 #include "ops/elementwise.h"
 
@@ -21,7 +22,7 @@ void qn_cuda_naive_lay_out(const qn_cuda *cuda, const qn_attn_params *p, bool ba
     *n = (qn_cuda_naive){0};
     n->scores = qn_workspace_cut(w, qn_size_mul(scores, sizeof(float)));
     n->weights = qn_workspace_cut(w, qn_size_mul(scores, sizeof(uint16_t)));
-    n->matmul = qn_workspace_cut(w, qn_matmul_workspace(cuda));
+    n->matmul = qn_workspace_cut(w, qn_product_workspace(cuda));
     if (!backward) return;
     n->dweights = qn_workspace_cut(w, qn_size_mul(scores, sizeof(float)));
     n->dscores = qn_workspace_cut(w, qn_size_mul(scores, sizeof(uint16_t)));

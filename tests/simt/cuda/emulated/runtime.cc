@@ -118,6 +118,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
     properties->major = gpu().major;
     properties->minor = gpu().minor;
     properties->multiProcessorCount = 2;
+    properties->l2CacheSize = 128 << 10;
     return cudaSuccess;
 }
 

@@ -53,6 +53,7 @@ struct cudaDeviceProp {
     size_t totalGlobalMem;
     int major, minor;
     int multiProcessorCount;
+    int l2CacheSize;
 };
 
 typedef struct CUstream_st *cudaStream_t;
