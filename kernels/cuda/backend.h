@@ -68,6 +68,10 @@ qn_status qn_cuda_copy(qn_stream *, void *dst, const void *src, size_t bytes, qn
 qn_status qn_cuda_zero(qn_stream *, void *dst, size_t bytes);
 qn_status qn_cuda_cast(qn_stream *, qn_tensor dst, qn_tensor src);
 
+qn_status qn_cuda_embedding_forward(qn_stream *, const qn_embedding_args *);
+size_t qn_cuda_embedding_backward_workspace(qn_backend *, const qn_embedding_args *);
+qn_status qn_cuda_embedding_backward(qn_stream *, const qn_embedding_args *);
+
 size_t qn_cuda_attention_forward_workspace(qn_backend *, const qn_attention_args *);
 qn_status qn_cuda_attention_forward(qn_stream *, const qn_attention_args *);
 size_t qn_cuda_attention_backward_workspace(qn_backend *, const qn_attention_args *);

@@ -23,9 +23,6 @@ static qn_status missing(const char *operation) {
 
 MISSING(gemm, qn_gemm_args)
 MISSING_WORKSPACE(gemm, qn_gemm_args)
-MISSING(embedding_forward, qn_embedding_args)
-MISSING(embedding_backward, qn_embedding_args)
-MISSING_WORKSPACE(embedding_backward, qn_embedding_args)
 MISSING(rmsnorm_forward, qn_norm_args)
 MISSING(rmsnorm_backward, qn_norm_args)
 MISSING(layernorm_forward, qn_norm_args)
