@@ -1,6 +1,5 @@
 /* backend.c: the table of the CUDA backend. */
 #include "backend.h"
-#include "missing.h"
 #include "open.h"
 
 static const qn_ops cuda_ops = {
@@ -32,9 +31,9 @@ static const qn_ops cuda_ops = {
     .sum_squares = qn_cuda_sum_squares,
     .gemm_workspace = qn_cuda_gemm_workspace,
     .gemm = qn_cuda_gemm,
-    .embedding_forward = missing_embedding_forward,
-    .embedding_backward_workspace = missing_embedding_backward_workspace,
-    .embedding_backward = missing_embedding_backward,
+    .embedding_forward = qn_cuda_embedding_forward,
+    .embedding_backward_workspace = qn_cuda_embedding_backward_workspace,
+    .embedding_backward = qn_cuda_embedding_backward,
     .norm_backward_workspace = qn_cuda_norm_backward_workspace,
     .rmsnorm_forward = qn_cuda_rmsnorm_forward,
     .rmsnorm_backward = qn_cuda_rmsnorm_backward,

@@ -102,6 +102,10 @@ qn_status qn_cuda_rope(qn_stream *, const qn_rope_args *);
 size_t qn_cuda_gemm_workspace(qn_backend *, const qn_gemm_args *);
 qn_status qn_cuda_gemm(qn_stream *, const qn_gemm_args *);
 
+qn_status qn_cuda_embedding_forward(qn_stream *, const qn_embedding_args *);
+size_t qn_cuda_embedding_backward_workspace(qn_backend *, const qn_embedding_args *);
+qn_status qn_cuda_embedding_backward(qn_stream *, const qn_embedding_args *);
+
 size_t qn_cuda_attention_forward_workspace(qn_backend *, const qn_attention_args *);
 qn_status qn_cuda_attention_forward(qn_stream *, const qn_attention_args *);
 size_t qn_cuda_attention_backward_workspace(qn_backend *, const qn_attention_args *);

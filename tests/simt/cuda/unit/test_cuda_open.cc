@@ -1,5 +1,5 @@
-// test_cuda_open.cc: what the CUDA backend says of GPUs that it cannot use, of memory that it
-// does not have, and of operations that it lacks; nothing that it allocates is lost.
+// test_cuda_open.cc: what the CUDA backend says of GPUs that it cannot use and of memory that it
+// does not have; nothing that it allocates is lost.
 #include "harness/backend.h"
 #include "simt/config.h"
 #include "simt/cuda/emulated/gpu.h"
@@ -101,15 +101,6 @@ TEST_F(CudaOpen, OutOfMemory) {
         d.ops().free(d.backend, more);
     });
     EXPECT_EQ(simt::gpu_memory_used(), 0u);
-}
-
-TEST_F(CudaOpen, OperationsThatAreMissingAreNamed) {
-    on_each_backend([&](Device &d) {
-        const qn_ops &ops = d.ops();
-        const auto expect_missing = [&](qn_status status, const char *name) {
-            expect_refused(status, QN_CODE_UNSUPPORTED, {name, "CUDA", "\"cpu\""});
-        };
-    });
 }
 
 } // namespace
