@@ -143,7 +143,8 @@ static qn_status cast(qn_stream *s, qn_tensor dst, qn_tensor src) {
 }
 static qn_status cast_stochastic(qn_stream *s, qn_tensor dst, qn_tensor src, uint64_t seed,
                                  int64_t step) {
-    TIMED(s, OP_CAST, 0, ops->cast_stochastic(inner, dst, src, seed, step));
+    TIMED(s, OP_CAST, bytes_alone(qn_cost_tensor(&dst) + qn_cost_tensor(&src)),
+          ops->cast_stochastic(inner, dst, src, seed, step));
 }
 static qn_status add(qn_stream *s, qn_tensor dst, qn_tensor a, qn_tensor b) {
     TIMED(s, OP_ADD, bytes_alone(3 * qn_cost_tensor(&dst)), ops->add(inner, dst, a, b));

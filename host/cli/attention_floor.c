@@ -7,48 +7,9 @@
 
 /* ---- ceilings -------------------------------------------------------------------- */
 
-enum { COPY_BYTES = 256 << 20, COPIES = 5 };
-
-static qn_status time_copies(const qn_ops *ops, qn_stream *stream, char *memory, qn_event *start,
-                             qn_event *end, double *best) {
-    *best = INFINITY;
-    for (int i = 0; i < COPIES; i++) {
-        double seconds;
-        QN_TRY(ops->event_record(start, stream));
-        QN_TRY(ops->copy(stream, memory, memory + COPY_BYTES, COPY_BYTES, QN_COPY_ON_DEVICE));
-        QN_TRY(ops->event_record(end, stream));
-        QN_TRY(ops->event_elapsed(start, end, &seconds));
-        if (seconds < *best) *best = seconds;
-    }
-    return QN_OK;
-}
-
-/* Bytes read and written a second by a copy. */
-static qn_status measure_copy(qn_backend *backend, double *bytes_per_s) {
-    const qn_ops *ops = backend->ops;
-    qn_stream *stream = NULL;
-    qn_event *start = NULL, *end = NULL;
-    void *memory = NULL;
-    double best;
-    qn_status status;
-    QN_TRY_GOTO(status, done, ops->stream_create(backend, &stream));
-    QN_TRY_GOTO(status, done, ops->event_create(backend, &start));
-    QN_TRY_GOTO(status, done, ops->event_create(backend, &end));
-    QN_TRY_GOTO(status, done, ops->alloc(backend, 2 * (size_t)COPY_BYTES, &memory));
-    QN_TRY_GOTO(status, done, ops->zero(stream, memory, 2 * (size_t)COPY_BYTES));
-    QN_TRY_GOTO(status, done, time_copies(ops, stream, memory, start, end, &best));
-    *bytes_per_s = 2.0 * COPY_BYTES / best;
-done:
-    ops->free(backend, memory);
-    if (end) ops->event_destroy(end);
-    if (start) ops->event_destroy(start);
-    if (stream) ops->stream_destroy(stream);
-    return status;
-}
-
 qn_status qn_ceilings_find(qn_backend *backend, const qn_device_info *device, qn_ceilings *out) {
     *out = (qn_ceilings){.flops_how = "measured", .bytes_how = "measured"};
-    QN_TRY(measure_copy(backend, &out->bytes_per_s));
+    QN_TRY(qn_measure_copy(backend, &out->bytes_per_s));
     qn_status status =
         qn_measure_gemm(backend, QN_PRECISION_AUTO, 2048, 2048, 1024, 0.2, &out->flops_per_s);
     if (!status || qn_status_code(status) != QN_CODE_UNSUPPORTED) return status;

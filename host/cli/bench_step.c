@@ -5,6 +5,7 @@
 
 #include "cli/arguments.h"
 #include "cli/commands.h"
+#include "cli/gpu_peak.h"
 #include "cli/open_backend.h"
 #include "cli/train_flags.h"
 #include "quern/clock.h"
@@ -16,8 +17,11 @@
 #include "quern/train.h"
 
 static const char doc[] =
-    "Measures whole training steps on random tokens: tokens/s, the share of the matrix product's "
-    "ceiling measured in the same run, and the time of each operation."
+    "Measures whole training steps on random tokens: tokens/s, utilisation (on a known GPU of its "
+    "dense bf16 peak, and everywhere of the matrix product's ceiling measured in the same run), "
+    "and "
+    "the time of each operation beside its floor: operations over that ceiling or bytes over the "
+    "bandwidth of a copy, whichever takes longer (caches can beat the latter)."
     "\v"
     "Examples:\n"
     "  quern bench step --model gpt2-12m --batch-size 8 --seq-len 256\n"
@@ -123,7 +127,24 @@ typedef struct figures {
     double tokens_per_s, flops_per_token;
     double gemm_flops_per_s; /* the ceiling: the median of measurements between the steps */
     int64_t m, n, k;         /* of the ceiling's product */
+    double copy_bytes_per_s; /* the bandwidth of memory */
+    double peak_flops_per_s; /* of a GPU's data sheet; 0: unknown */
+    bool is_gpu;
 } figures;
+
+/* The least time in which a step's share of an operation can be done. */
+static double floor_seconds(const qn_profile_entry *e, const figures *f) {
+    return fmax(e->flops / f->gemm_flops_per_s, e->bytes / f->copy_bytes_per_s);
+}
+
+/* The share of a step in which no operation runs on a GPU; its profile is of other steps, so that
+ * the difference can fall below 0. */
+static double idle_share(const qn_profile_entry *entries, int count, int64_t steps,
+                         const figures *f) {
+    double busy = 0;
+    for (int i = 0; i < count; i++) busy += entries[i].seconds;
+    return fmax(0, 1 - busy / (double)steps / f->step_seconds);
+}
 
 static int ascending(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -160,6 +181,10 @@ static double share(const figures *f) {
     return f->tokens_per_s * f->flops_per_token / f->gemm_flops_per_s;
 }
 
+static double utilisation(const figures *f) {
+    return f->tokens_per_s * f->flops_per_token / f->peak_flops_per_s;
+}
+
 static void print_figures(const arguments *a, const figures *f, const char *device) {
     const qn_train_options *o = &a->options;
     printf("%s, %s, batch %lld × %lld × %lld micro-steps, on %s\n", o->model, f->precision,
@@ -171,24 +196,30 @@ static void print_figures(const arguments *a, const figures *f, const char *devi
            1e-9 * f->tokens_per_s * f->flops_per_token, 1e-6 * f->flops_per_token);
     printf("  ceiling     %10.1f GFLOP/s (matrix product %lld×%lld×%lld, same run)\n",
            1e-9 * f->gemm_flops_per_s, (long long)f->m, (long long)f->n, (long long)f->k);
-    printf("  share       %10.2f of the ceiling\n\n", share(f));
+    printf("  share       %10.2f of the ceiling\n", share(f));
+    if (f->peak_flops_per_s > 0) {
+        printf("  utilisation %10.1f %% of the data sheet's %.0f TFLOP/s\n", 100 * utilisation(f),
+               1e-12 * f->peak_flops_per_s);
+    }
+    printf("  bandwidth   %10.1f GB/s (copy, same run)\n\n", 1e-9 * f->copy_bytes_per_s);
 }
 
 static void print_breakdown(const qn_profile_entry *entries, int count, int64_t steps,
-                            double ceiling) {
+                            const figures *f) {
     double total = 0;
     for (int i = 0; i < count; i++) total += entries[i].seconds;
-    printf("  %-20s %8s %10s %7s %10s %9s\n", "operation", "calls", "ms/step", "share", "GFLOP/s",
-           "ceiling");
+    printf("  %-20s %8s %10s %7s %10s %9s %10s\n", "operation", "calls", "ms/step", "share",
+           "floor ms", "of time", "GFLOP/s");
     for (int i = 0; i < count; i++) {
         const qn_profile_entry *e = &entries[i];
         printf("  %-20s %8.0f %10.2f %6.1f%%", e->op, (double)e->calls / (double)steps,
                1e3 * e->seconds / (double)steps, 100 * e->seconds / total);
-        if (e->flops > 0) {
-            printf(" %10.1f %9.2f", 1e-9 * e->flops / e->seconds, e->flops / e->seconds / ceiling);
-        }
+        const double least = floor_seconds(e, f);
+        printf(" %10.3f %9.2f", 1e3 * least / (double)steps, least / e->seconds);
+        if (e->flops > 0) printf(" %10.1f", 1e-9 * e->flops / e->seconds);
         printf("\n");
     }
+    if (f->is_gpu) printf("  idle %.1f %% of a step\n", 100 * idle_share(entries, count, steps, f));
 }
 
 static qn_status write_json(const arguments *a, const figures *f, const char *device,
@@ -198,19 +229,28 @@ static qn_status write_json(const arguments *a, const figures *f, const char *de
     size_t length;
     FILE *out = open_memstream(&text, &length);
     if (!out) return qn_error(QN_CODE_MEMORY, "%s: no memory for its text", a->json);
+    char used[32] = "null", idle[32] = "null";
+    if (f->peak_flops_per_s > 0) snprintf(used, sizeof used, "%.4f", utilisation(f));
+    if (f->is_gpu) snprintf(idle, sizeof idle, "%.4f", idle_share(entries, count, steps, f));
     fprintf(out,
             "{\"bench\": \"step\", \"version\": \"%s\", \"device\": \"%s\", \"model\": \"%s\", "
             "\"precision\": \"%s\",\n \"batch_size\": %lld, \"seq_len\": %lld, "
             "\"grad_accum\": %lld, \"step_seconds\": %.6g, \"tokens_per_s\": %.6g,\n"
             " \"flops_per_token\": %.9g, \"gemm_flops_per_s\": %.6g, \"share\": %.4f,\n"
-            " \"operations\": [",
+            " \"copy_bytes_per_s\": %.6g, \"peak_flops_per_s\": %.6g, \"utilisation\": %s, "
+            "\"idle\": %s,\n \"operations\": [",
             QN_VERSION, device, o->model, f->precision, (long long)o->batch_size,
             (long long)o->seq_len, (long long)o->grad_accum, f->step_seconds, f->tokens_per_s,
-            f->flops_per_token, f->gemm_flops_per_s, share(f));
+            f->flops_per_token, f->gemm_flops_per_s, share(f), f->copy_bytes_per_s,
+            f->peak_flops_per_s, used, idle);
     for (int i = 0; i < count; i++) {
-        fprintf(out, "%s\n  {\"op\": \"%s\", \"calls\": %.6g, \"seconds\": %.6g, \"flops\": %.6g}",
-                i ? "," : "", entries[i].op, (double)entries[i].calls / (double)steps,
-                entries[i].seconds / (double)steps, entries[i].flops / (double)steps);
+        const qn_profile_entry *e = &entries[i];
+        const double n = (double)steps;
+        fprintf(out,
+                "%s\n  {\"op\": \"%s\", \"calls\": %.6g, \"seconds\": %.6g, \"flops\": %.6g, "
+                "\"bytes\": %.6g, \"floor_seconds\": %.6g}",
+                i ? "," : "", e->op, (double)e->calls / n, e->seconds / n, e->flops / n,
+                e->bytes / n, floor_seconds(e, f) / n);
     }
     fprintf(out, "]}\n");
     fclose(out);
@@ -236,7 +276,7 @@ static qn_status profile(const arguments *a, const qn_config *config, qn_backend
     int count;
     if (!status) status = qn_profile_read(profiler, &entries, &count);
     if (!status) {
-        print_breakdown(entries, count, PROFILED_STEPS, f->gemm_flops_per_s);
+        print_breakdown(entries, count, PROFILED_STEPS, f);
         if (a->json) status = write_json(a, f, device, entries, count, PROFILED_STEPS);
     }
     close_bench(&b);
@@ -249,8 +289,12 @@ static qn_status run(const arguments *a, const qn_config *config, qn_backend *ba
     bench b;
     qn_device_info device;
     QN_TRY(backend->ops->device_info(backend, &device));
-    figures f = {
-        .m = o->batch_size * o->seq_len, .n = 4 * config->hidden_size, .k = config->hidden_size};
+    figures f = {.m = o->batch_size * o->seq_len,
+                 .n = 4 * config->hidden_size,
+                 .k = config->hidden_size,
+                 .peak_flops_per_s = qn_gpu_peak(device.name),
+                 .is_gpu = device.n_threads == 0};
+    QN_TRY(qn_measure_copy(backend, &f.copy_bytes_per_s));
     qn_status status = open_bench(config, o, backend, &b);
     if (!status) status = measure(&b, backend, a->steps, &f);
     if (!status) {

@@ -1,4 +1,5 @@
-/* ceiling.c: what the backend's matrix product reaches on this machine. */
+/* ceiling.c: what the backend's matrix product and its memory reach on this machine. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,15 +26,17 @@ static qn_status fill_random(const qn_ops *ops, qn_stream *stream, qn_dtype dtyp
     return status;
 }
 
-static qn_status best_time(const qn_ops *ops, qn_stream *stream, const qn_gemm_args *args,
-                           double seconds, double *best) {
-    *best = 1e300;
+/* The best of a few runs, each between `start` and `end`. */
+static qn_status best_product(const qn_ops *ops, qn_stream *stream, const qn_gemm_args *args,
+                              qn_event *start, qn_event *end, double seconds, double *best) {
+    *best = INFINITY;
     const double begun = qn_clock();
     for (int run = 0; run < 3 || qn_clock() - begun < seconds; run++) {
-        const double start = qn_clock();
+        double time;
+        QN_TRY(ops->event_record(start, stream));
         QN_TRY(ops->gemm(stream, args));
-        QN_TRY(ops->stream_sync(stream));
-        const double time = qn_clock() - start;
+        QN_TRY(ops->event_record(end, stream));
+        QN_TRY(ops->event_elapsed(start, end, &time));
         if (time < *best) *best = time;
     }
     return QN_OK;
@@ -52,20 +55,65 @@ qn_status qn_measure_gemm(qn_backend *backend, qn_precision precision, int64_t m
     const size_t size = qn_dtype_size(dtypes.storage);
     const size_t operands = (size_t)(m * k + k * n + m * n) * size;
     qn_stream *stream = NULL;
+    qn_event *start = NULL, *end = NULL;
     char *memory = NULL;
     double best;
     qn_status status;
     QN_TRY_GOTO(status, done, ops->stream_create(backend, &stream));
+    QN_TRY_GOTO(status, done, ops->event_create(backend, &start));
+    QN_TRY_GOTO(status, done, ops->event_create(backend, &end));
     QN_TRY_GOTO(status, done, ops->alloc(backend, operands + workspace + 256, (void **)&memory));
     args.a.data = memory;
     args.b.data = memory + (size_t)(m * k) * size;
     args.c.data = memory + (size_t)(m * k + k * n) * size;
     args.workspace = (void *)(((uintptr_t)memory + operands + 63) / 64 * 64);
     QN_TRY_GOTO(status, done, fill_random(ops, stream, dtypes.storage, memory, m * k + k * n));
-    QN_TRY_GOTO(status, done, best_time(ops, stream, &args, seconds, &best));
+    QN_TRY_GOTO(status, done, best_product(ops, stream, &args, start, end, seconds, &best));
     *flops_per_s = 2.0 * (double)m * (double)n * (double)k / best;
 done:
     if (memory) ops->free(backend, memory);
+    if (end) ops->event_destroy(end);
+    if (start) ops->event_destroy(start);
+    if (stream) ops->stream_destroy(stream);
+    return status;
+}
+
+/* ---- copies ------------------------------------------------------------------------ */
+
+enum { COPY_BYTES = 256 << 20, COPIES = 5 };
+
+static qn_status time_copies(const qn_ops *ops, qn_stream *stream, char *memory, qn_event *start,
+                             qn_event *end, double *best) {
+    *best = INFINITY;
+    for (int i = 0; i < COPIES; i++) {
+        double seconds;
+        QN_TRY(ops->event_record(start, stream));
+        QN_TRY(ops->copy(stream, memory, memory + COPY_BYTES, COPY_BYTES, QN_COPY_ON_DEVICE));
+        QN_TRY(ops->event_record(end, stream));
+        QN_TRY(ops->event_elapsed(start, end, &seconds));
+        if (seconds < *best) *best = seconds;
+    }
+    return QN_OK;
+}
+
+qn_status qn_measure_copy(qn_backend *backend, double *bytes_per_s) {
+    const qn_ops *ops = backend->ops;
+    qn_stream *stream = NULL;
+    qn_event *start = NULL, *end = NULL;
+    void *memory = NULL;
+    double best;
+    qn_status status;
+    QN_TRY_GOTO(status, done, ops->stream_create(backend, &stream));
+    QN_TRY_GOTO(status, done, ops->event_create(backend, &start));
+    QN_TRY_GOTO(status, done, ops->event_create(backend, &end));
+    QN_TRY_GOTO(status, done, ops->alloc(backend, 2 * (size_t)COPY_BYTES, &memory));
+    QN_TRY_GOTO(status, done, ops->zero(stream, memory, 2 * (size_t)COPY_BYTES));
+    QN_TRY_GOTO(status, done, time_copies(ops, stream, memory, start, end, &best));
+    *bytes_per_s = 2.0 * COPY_BYTES / best;
+done:
+    ops->free(backend, memory);
+    if (end) ops->event_destroy(end);
+    if (start) ops->event_destroy(start);
     if (stream) ops->stream_destroy(stream);
     return status;
 }
