@@ -16,7 +16,7 @@ typedef struct qn_cuda {
     int multiprocessors;
     size_t l2_bytes; /* of its L2 cache */
     qn_cublaslt blas;
-    qn_plan_cache plans;
+    qn_matmul_plan_cache plans;
 } qn_cuda;
 
 enum { QN_CUDA_SCRATCH = 64 }; /* bytes of a stream's scratch memory, a multiprocessor */

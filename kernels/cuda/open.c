@@ -82,7 +82,7 @@ qn_status qn_cuda_open_device(const qn_ops *ops, qn_backend **out) {
     qn_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda) return qn_error(QN_CODE_MEMORY, "cannot allocate the CUDA backend");
     cuda->base.ops = ops;
-    qn_plan_cache_open(&cuda->plans);
+    qn_matmul_plan_cache_open(&cuda->plans);
     qn_status status = open_device(cuda);
     if (status) {
         qn_cuda_close_device(&cuda->base);
@@ -95,7 +95,7 @@ qn_status qn_cuda_open_device(const qn_ops *ops, qn_backend **out) {
 void qn_cuda_close_device(qn_backend *backend) {
     if (!backend) return;
     qn_cuda *cuda = (qn_cuda *)backend;
-    qn_plan_cache_close(&cuda->plans, &cuda->blas);
+    qn_matmul_plan_cache_close(&cuda->plans, &cuda->blas);
     qn_cublaslt_close(&cuda->blas);
     free(cuda);
 }

@@ -7,7 +7,7 @@
 #include "reduce.h"
 #include "vector.h"
 
-enum { THREADS = 256, WARPS = THREADS / 32, STRIP = 32 * VECTOR, CHAIN = 32, RESIDENT = 4 };
+enum { THREADS = 256, WARPS = THREADS / 32, STRIP = 32 * VECTOR, CHAIN = 32, RESIDENT = 6 };
 
 QN_DEVICE void add(vector8 &sum, const vector8 &v) {
 #pragma unroll

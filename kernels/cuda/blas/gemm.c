@@ -1,7 +1,7 @@
 /* gemm.c: the matrix product of the table. BIAS, GELU and DGELU are epilogues of cuBLASLt where
- * every operand lies as these need it; else, and where cuBLASLt has no such algorithm, the product
- * stands between two passes of ours. The sums of BGRAD are always a pass of ours
- * (bias_gradient.cu). */
+ * every operand lies as these need it; else, and where cuBLASLt has no such algorithm, a pass of
+ * ours follows the product, which stays in fp32 until then. The sums of BGRAD are always a pass of
+ * ours (bias_gradient.cu). */
 #include "check/gemm.h"
 #include "backend.h"
 #include "bias_gradient.h"
@@ -9,12 +9,18 @@
 #include "product.h"
 #include "workspace.h"
 
+/* C is finished element by element. */
+static bool is_elementwise(qn_epilogue epilogue) {
+    return epilogue == QN_EPILOGUE_BIAS || epilogue == QN_EPILOGUE_GELU ||
+           epilogue == QN_EPILOGUE_DGELU;
+}
+
 /* ---- memory ------------------------------------------------------------------ */
 
 typedef struct gemm_memory {
     void *product;
     float *parts; /* of the sums down columns of an operand */
-    float *rows;  /* of a product in fp32, for DGELU in passes */
+    float *rows;  /* of a product in fp32, for a pass that finishes them */
 } gemm_memory;
 
 /* Rows of a product that are in fp32 at a time: within 16 MiB, and one at least. */
@@ -29,8 +35,7 @@ static int64_t rows_at_a_time(const qn_gemm_args *args) {
 
 /* Whether the views fit the fused epilogue is not known when the workspace is asked for. */
 static size_t rows_bytes(const qn_gemm_args *args) {
-    if (args->epilogue != QN_EPILOGUE_DGELU || args->c.shape[0] <= 0 || args->c.shape[1] <= 0)
-        return 0;
+    if (!is_elementwise(args->epilogue) || args->c.shape[0] <= 0 || args->c.shape[1] <= 0) return 0;
     return (size_t)rows_at_a_time(args) * (size_t)padded(args->c.shape[1]) * sizeof(float);
 }
 
@@ -117,21 +122,17 @@ static qn_status try_fused(qn_stream *stream, const qn_gemm_args *args, void *wo
     return qn_try_multiply(stream, &p, workspace, done);
 }
 
-/* ---- passes of ours ------------------------------------------------------------------ */
+/* ---- a pass of ours --------------------------------------------------------------------- */
 
-/* out = op(A)·op(B) + beta·out + bias (N), rounded once: the bias is there before the product,
- * which adds to it in fp32. */
-static qn_status multiply_onto(qn_stream *stream, const qn_gemm_args *args, const qn_tensor *out,
-                               const void *bias, void *workspace) {
+/* out = op(A)·op(B) + beta·out. A product over no k at all is 0. */
+static qn_status multiply(qn_stream *stream, const qn_gemm_args *args, const qn_tensor *out,
+                          void *workspace) {
+    const qn_product p = product_of(args, out, args->beta);
+    if (p.k > 0) return qn_multiply(stream, &p, workspace);
     const qn_cuda_queue queue = qn_cuda_queue_of(stream);
-    const bool has_product = args->a.shape[args->transpose_a ? 0 : 1] > 0;
-    const bool begins = bias || !has_product;
-    if (begins)
-        QN_CUDA_LAUNCH(qn_cuda_launch_begin_rows(*out, args->beta, bias, &queue),
-                       "gemm: launching what comes before its product");
-    if (!has_product) return QN_OK;
-    const qn_product p = product_of(args, out, begins ? 1 : args->beta);
-    return qn_multiply(stream, &p, workspace);
+    QN_CUDA_LAUNCH(qn_cuda_launch_scale_rows(*out, args->beta, &queue),
+                   "gemm: launching what an empty product leaves");
+    return QN_OK;
 }
 
 static qn_tensor rows_of(const qn_tensor *x, int64_t first, int64_t n) {
@@ -145,7 +146,7 @@ static qn_tensor rows_of(const qn_tensor *x, int64_t first, int64_t n) {
 static qn_gemm_args part_of(const qn_gemm_args *args, int64_t first, int64_t n) {
     qn_gemm_args part = *args;
     part.c = rows_of(&args->c, first, n);
-    part.aux = rows_of(&args->aux, first, n);
+    if (args->epilogue != QN_EPILOGUE_BIAS) part.aux = rows_of(&args->aux, first, n);
     if (!args->transpose_a) {
         part.a = rows_of(&args->a, first, n);
     } else {
@@ -155,37 +156,19 @@ static qn_gemm_args part_of(const qn_gemm_args *args, int64_t first, int64_t n) 
     return part;
 }
 
-/* By rows, whose product stays in fp32 until the derivative is there. */
-static qn_status run_dgelu(qn_stream *stream, const qn_gemm_args *args, const gemm_memory *memory) {
+static qn_status run_in_passes(qn_stream *stream, const qn_gemm_args *args,
+                               const gemm_memory *memory) {
     const qn_cuda_queue queue = qn_cuda_queue_of(stream);
     const int64_t m = args->c.shape[0], n = args->c.shape[1], step = rows_at_a_time(args);
     for (int64_t first = 0; first < m; first += step) {
         const qn_gemm_args part = part_of(args, first, first + step < m ? step : m - first);
         qn_tensor product = qn_tensor_2d(memory->rows, QN_F32, part.c.shape[0], n);
         product.stride[0] = padded(n);
-        QN_TRY(multiply_onto(stream, &part, &product, NULL, memory->product));
-        QN_CUDA_LAUNCH(qn_cuda_launch_dgelu_rows(part.c, product, part.aux, &queue),
-                       "gemm: launching the derivative of GELU");
+        QN_TRY(multiply(stream, &part, &product, memory->product));
+        QN_CUDA_LAUNCH(qn_cuda_launch_finish_rows(&part, product, &queue),
+                       "gemm: launching its epilogue");
     }
     return QN_OK;
-}
-
-static qn_status run_in_passes(qn_stream *stream, const qn_gemm_args *args,
-                               const gemm_memory *memory) {
-    const qn_cuda_queue queue = qn_cuda_queue_of(stream);
-    switch (args->epilogue) {
-    case QN_EPILOGUE_BIAS:
-        return multiply_onto(stream, args, &args->c, args->bias.data, memory->product);
-    case QN_EPILOGUE_GELU:
-        QN_TRY(multiply_onto(stream, args, &args->aux, args->bias.data, memory->product));
-        QN_CUDA_LAUNCH(qn_cuda_launch_gelu_rows(args->c, args->aux, &queue),
-                       "gemm: launching GELU");
-        return QN_OK;
-    case QN_EPILOGUE_DGELU:
-        return run_dgelu(stream, args, memory);
-    default:
-        return multiply_onto(stream, args, &args->c, NULL, memory->product);
-    }
 }
 
 /* ---- the operation ---------------------------------------------------------------------- */
@@ -201,11 +184,6 @@ static qn_status add_operand_sums(qn_stream *stream, const qn_gemm_args *args, f
     return QN_OK;
 }
 
-static bool has_elementwise_epilogue(const qn_gemm_args *args) {
-    return args->epilogue == QN_EPILOGUE_BIAS || args->epilogue == QN_EPILOGUE_GELU ||
-           args->epilogue == QN_EPILOGUE_DGELU;
-}
-
 qn_status qn_cuda_gemm(qn_stream *stream, const qn_gemm_args *args) {
     QN_TRY(qn_check_gemm(args, QN_BF16));
     qn_workspace w = {.memory = args->workspace};
@@ -214,7 +192,8 @@ qn_status qn_cuda_gemm(qn_stream *stream, const qn_gemm_args *args) {
     QN_TRY(qn_check_workspace("gemm", args->workspace, w.used));
     QN_TRY(add_operand_sums(stream, args, memory.parts));
     if (qn_tensor_numel(&args->c) == 0) return QN_OK;
+    if (!is_elementwise(args->epilogue)) return multiply(stream, args, &args->c, memory.product);
     bool done = false;
-    if (has_elementwise_epilogue(args)) QN_TRY(try_fused(stream, args, memory.product, &done));
+    QN_TRY(try_fused(stream, args, memory.product, &done));
     return done ? QN_OK : run_in_passes(stream, args, &memory);
 }

@@ -10,18 +10,19 @@
 
 /* A hash table, probed linearly; the number of slots is 0 or a power of 2. Plans stay where they
  * are when it grows. */
-typedef struct qn_plan_cache {
+typedef struct qn_matmul_plan_cache {
     pthread_mutex_t lock;
-    qn_plan **slots;
+    qn_matmul_plan **slots;
     size_t n_slots, n_plans;
-} qn_plan_cache;
+} qn_matmul_plan_cache;
 
-void qn_plan_cache_open(qn_plan_cache *cache);
-void qn_plan_cache_close(qn_plan_cache *cache, const qn_cublaslt *blas);
+void qn_matmul_plan_cache_open(qn_matmul_plan_cache *cache);
+void qn_matmul_plan_cache_close(qn_matmul_plan_cache *cache, const qn_cublaslt *blas);
 
 /* The plan of that key, made where it is missing. The caller holds the lock, and goes on holding
  * it while it uses the plan, because a plan points to the extras of one call at a time. */
-qn_status qn_plan_cache_find(qn_plan_cache *cache, const qn_cublaslt *blas, const qn_plan_key *key,
-                             qn_plan_extras extras, size_t workspace, qn_plan **out);
+qn_status qn_matmul_plan_cache_find(qn_matmul_plan_cache *cache, const qn_cublaslt *blas,
+                                    const qn_matmul_plan_key *key, qn_matmul_plan_extras extras,
+                                    size_t workspace, qn_matmul_plan **out);
 
 #endif

@@ -25,31 +25,32 @@ static int64_t row_of(int64_t row, int64_t rows, int64_t cols) {
     return rows > 1 ? row : (cols + ALIGN_BF16 - 1) / ALIGN_BF16 * ALIGN_BF16;
 }
 
-static qn_plan_matrix matrix_of(const qn_factor *x, int64_t rows, int64_t cols, int64_t batch) {
-    return (qn_plan_matrix){.dtype = x->dtype,
-                            .row = x->transpose ? row_of(x->row, cols, rows)
-                                                : row_of(x->row, rows, cols),
-                            .step = batch > 1 ? x->step : 0,
-                            .alignment = alignment_of(x, batch)};
+static qn_matmul_plan_matrix matrix_of(const qn_factor *x, int64_t rows, int64_t cols,
+                                       int64_t batch) {
+    return (qn_matmul_plan_matrix){.dtype = x->dtype,
+                                   .row = x->transpose ? row_of(x->row, cols, rows)
+                                                       : row_of(x->row, rows, cols),
+                                   .step = batch > 1 ? x->step : 0,
+                                   .alignment = alignment_of(x, batch)};
 }
 
-static qn_plan_key key_of(const qn_product *p) {
-    return (qn_plan_key){.m = p->m,
-                         .n = p->n,
-                         .k = p->k,
-                         .batch = p->batch,
-                         .a = matrix_of(&p->a, p->m, p->k, p->batch),
-                         .b = matrix_of(&p->b, p->k, p->n, p->batch),
-                         .c = matrix_of(&p->c, p->m, p->n, p->batch),
-                         .transpose_a = p->a.transpose,
-                         .transpose_b = p->b.transpose,
-                         .epilogue = p->epilogue ? p->epilogue : CUBLASLT_EPILOGUE_DEFAULT,
-                         .aux_row = p->aux ? row_of(p->aux_row, p->m, p->n) : 0};
+static qn_matmul_plan_key key_of(const qn_product *p) {
+    return (qn_matmul_plan_key){.m = p->m,
+                                .n = p->n,
+                                .k = p->k,
+                                .batch = p->batch,
+                                .a = matrix_of(&p->a, p->m, p->k, p->batch),
+                                .b = matrix_of(&p->b, p->k, p->n, p->batch),
+                                .c = matrix_of(&p->c, p->m, p->n, p->batch),
+                                .transpose_a = p->a.transpose,
+                                .transpose_b = p->b.transpose,
+                                .epilogue = p->epilogue ? p->epilogue : CUBLASLT_EPILOGUE_DEFAULT,
+                                .aux_row = p->aux ? row_of(p->aux_row, p->m, p->n) : 0};
 }
 
 /* ---- running ------------------------------------------------------------------- */
 
-static qn_status run_plan(qn_stream *stream, const qn_product *p, const qn_plan *plan,
+static qn_status run_plan(qn_stream *stream, const qn_product *p, const qn_matmul_plan *plan,
                           void *workspace) {
     const qn_cuda *cuda = qn_cuda_of(stream);
     const qn_cublaslt *blas = &cuda->blas;
@@ -63,13 +64,13 @@ static qn_status run_plan(qn_stream *stream, const qn_product *p, const qn_plan 
 
 qn_status qn_try_multiply(qn_stream *stream, const qn_product *p, void *workspace, bool *done) {
     qn_cuda *cuda = qn_cuda_of(stream);
-    const qn_plan_key key = key_of(p);
-    const qn_plan_extras extras = {p->bias, p->aux};
-    qn_plan *plan = NULL;
+    const qn_matmul_plan_key key = key_of(p);
+    const qn_matmul_plan_extras extras = {p->bias, p->aux};
+    qn_matmul_plan *plan = NULL;
     *done = false;
     pthread_mutex_lock(&cuda->plans.lock);
-    qn_status status = qn_plan_cache_find(&cuda->plans, &cuda->blas, &key, extras,
-                                          qn_product_workspace(cuda), &plan);
+    qn_status status = qn_matmul_plan_cache_find(&cuda->plans, &cuda->blas, &key, extras,
+                                                 qn_product_workspace(cuda), &plan);
     if (!status && plan->has_algorithm) {
         status = run_plan(stream, p, plan, workspace);
         *done = !status;

@@ -132,8 +132,8 @@ void check(const Case &k) {
 }
 
 void check_shapes(qn_dtype compute) {
-    const int64_t shapes[][3] = {{1, 1, 1}, {3, 5, 1},   {1, 8, 17},   {7, 16, 33},
-                                 {0, 4, 5}, {30, 24, 1}, {33, 64, 203}};
+    const int64_t shapes[][3] = {{1, 1, 1}, {3, 5, 1}, {1, 8, 17},  {7, 16, 33},
+                                 {0, 4, 5}, {3, 0, 5}, {30, 24, 1}, {33, 64, 203}};
     uint32_t seed = 1;
     for (const auto &s : shapes) {
         Case k = make_case(s[0], s[1], s[2], seed++);
@@ -145,12 +145,41 @@ void check_shapes(qn_dtype compute) {
 TEST(Classifier, Fp32) { check_shapes(QN_F32); }
 TEST(Classifier, Bf16) { check_shapes(QN_BF16); }
 
-// More tokens than one chunk holds.
+// More tokens than one chunk holds: of the CPU's, and of a GPU's.
 TEST(Classifier, SeveralChunks) {
     on_each_dtype([&](Device &d) {
-        Case k = make_case(700, 4, 5000, 3);
+        for (Case k : {make_case(700, 4, 5000, 3), make_case(1100, 4, 50, 4)}) {
+            if (d.emulated && k.v > 50) continue; // slow
+            k.compute = d.compute();
+            check_on(d, rounded(d, k));
+        }
+    });
+}
+
+// More words than a block of threads takes at a time, and no multiple of 8.
+TEST(Classifier, LargeVocabulary) {
+    on_each_dtype([&](Device &d) {
+        Case k = make_case(12, 4, 5003, 6);
+        k.targets[0] = 5002;
         k.compute = d.compute();
         check_on(d, rounded(d, k));
+    });
+}
+
+// Where the host cannot read them: nothing outside is touched, and the loss says so.
+TEST(Classifier, TargetsOutsideTheVocabularyGiveNan) {
+    on_each_backend([&](Device &d) {
+        if (d.sees_indices) return;
+        for (int32_t target : {50, 51, 64, INT32_MAX}) {
+            Case k = make_case(3, 8, 50, 9);
+            k.compute = d.compute();
+            k.targets = {1, target, 2};
+            Got got = run(d, rounded(d, k), std::vector<float>(400), {true, false});
+            EXPECT_TRUE(std::isnan(got.losses[1]));
+            EXPECT_TRUE(std::isfinite(got.losses[0]) && std::isfinite(got.losses[2]));
+            for (size_t i = 0; i < got.dx.size(); i++)
+                EXPECT_EQ(std::isnan(got.dx[i]), i / 8 == 1) << i;
+        }
     });
 }
 
