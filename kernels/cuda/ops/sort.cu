@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(THREADS) sort_count(const __grid_constant__ so
  * and after those of this digit in the ranges before. Whole block. */
 QN_DEVICE int32_t first_place(const sort_pass &p, int32_t (&warp_totals)[WARPS]) {
     int32_t before = 0, total = 0;
-#pragma unroll 4
+#pragma unroll 8
     for (int range = 0; range < p.n_ranges; range++) {
         const int32_t count = p.counts[range * DIGITS + threadIdx.x];
         before += range < (int)blockIdx.x ? count : 0;
