@@ -14,6 +14,8 @@ import math
 import pathlib
 import sys
 
+from tables import fail, is_time, markdown_table, number, read_record, text_table
+
 HEAD_DIMS = (64, 128)
 SEQ_LENS = (1024, 2048, 4096, 8192, 16384)
 TOKENS, WIDTH = 16384, 2048  # of a shape to judge: batch times sequence, heads times head_dim
@@ -28,11 +30,6 @@ EXIT = {PASS: 0, FAIL: 1, NOT_MEASURED: 3}
 
 TORCH_DTYPES = {"bfloat16": "bf16", "float32": "f32", "float16": "f16"}
 PATHS = ("flash", "cudnn", "math")
-
-
-def fail(message):
-    print(f"compare_attention.py: {message}", file=sys.stderr)
-    sys.exit(2)
 
 
 # ---- records --------------------------------------------------------------------------------
@@ -51,16 +48,8 @@ class Records:
             self.read(path)
 
     def read(self, path):
-        try:
-            record = json.loads(pathlib.Path(path).read_text())
-            record = record.get("result", record)
-            add = {"attention": self.add_quern, "attention_torch": self.add_torch}[record["bench"]]
-            add(record)
-        except OSError as error:
-            fail(f"{path}: {error.strerror}")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            fail(f"{path}: expected a record of quern bench attention or of attention_torch.py: "
-                 f"{type(error).__name__} {error}")
+        takers = {"attention": self.add_quern, "attention_torch": self.add_torch}
+        read_record(path, takers, "a record of quern bench attention or of attention_torch.py")
 
     def add_quern(self, record):
         self.devices.add(("quern", record["device"]))
@@ -105,10 +94,6 @@ class Records:
         seconds = self.seconds(key, "naive")
         floor = self.quern.get(key, {}).get("naive", {}).get("floor_seconds")
         return floor / seconds if seconds and is_time(floor) else None
-
-
-def is_time(value):
-    return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
 
 
 def flops_of(key):
@@ -224,10 +209,6 @@ HEAD = ("D", "mask", "pass", "T", "naive", "of floor", "fused", "stats", "flash"
         "fused/flash", "fused/cudnn", "fused/naive")
 
 
-def number(value, form):
-    return "-" if value is None else format(value, form)
-
-
 def ratio(ours, theirs):
     return theirs / ours if ours and theirs else None
 
@@ -249,17 +230,6 @@ def cells(records, key):
 
 def rows_of(records):
     return [cells(records, key) for key in sorted({*records.quern, *records.torch})]
-
-
-def text_table(rows):
-    widths = [max(map(len, column)) for column in zip(HEAD, *rows)]
-    return "\n".join("  ".join(cell.rjust(width) for cell, width in zip(row, widths))
-                     for row in (HEAD, *rows))
-
-
-def markdown_table(rows):
-    lines = [HEAD, ["---"] * len(HEAD), *rows]
-    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
 
 
 def verdict_lines(verdicts):
@@ -340,13 +310,14 @@ def main():
     records = Records(options.records)
     verdicts, rows = judge_all(records), rows_of(records)
     lines = verdict_lines(verdicts)
-    text = "\n".join([text_table(rows), "", LEGEND, "", *lines]) + "\n"
+    text = "\n".join([text_table(HEAD, rows), "", LEGEND, "", *lines]) + "\n"
     print(text, end="")
     if options.text:
         pathlib.Path(options.text).write_text(text)
     if options.markdown:
         pathlib.Path(options.markdown).write_text(
-            "\n".join([markdown_table(rows), "", LEGEND, "", *(f"- {x}" for x in lines)]) + "\n")
+            "\n".join([markdown_table(HEAD, rows), "", LEGEND, "", *(f"- {x}" for x in lines)])
+            + "\n")
     if options.json:
         pathlib.Path(options.json).write_text(
             json.dumps({"verdict": summary(verdicts), "figures": verdicts}, indent=1) + "\n")

@@ -13,12 +13,8 @@ counted as everyone does: forward 4*B*H*T*T*D, half of that if causal; backward 
 """
 import argparse
 import itertools
-import json
 import math
-import os
-import pathlib
 import statistics
-import subprocess
 import sys
 import time
 import warnings
@@ -27,6 +23,7 @@ try:
     import torch
 except ImportError as error:
     sys.exit(f"attention_torch.py: PyTorch cannot be imported: {error}")
+from peer import describe, positive, query_gpu, write
 try:
     from torch.nn.attention import SDPBackend, sdpa_kernel
     SDPA = {"flash": SDPBackend.FLASH_ATTENTION, "cudnn": SDPBackend.CUDNN_ATTENTION,
@@ -171,38 +168,12 @@ def time_passes(path, p, clock, options):
 
 # ---- the record ----------------------------------------------------------------------------------
 
-def query_gpu(device):
-    """Driver and clocks as nvidia-smi tells them, None where it does not."""
-    fields = "driver_version,clocks.sm,clocks.mem,clocks.max.sm,power.limit,temperature.gpu"
-    index = torch.cuda.current_device() if device.index is None else device.index
-    try:
-        done = subprocess.run(["nvidia-smi", f"--id={index}", f"--query-gpu={fields}",
-                               "--format=csv,noheader"],
-                              capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return dict(zip(fields.split(","), (x.strip() for x in done.stdout.split(","))))
-
-
-def describe(device, clock, options):
-    on_gpu = device.type == "cuda"
-    cudnn = torch.backends.cudnn.version() if torch.backends.cudnn.is_available() else None
-    return {"bench": "attention_torch", "torch": torch.__version__, "cuda": torch.version.cuda,
-            "cudnn": cudnn,
-            "device": torch.cuda.get_device_name(device) if on_gpu else "cpu",
-            "gpu_before": query_gpu(device) if on_gpu else None,
-            "threads": torch.get_num_threads(), "dtype": options.dtype,
+def describe_run(device, clock, options):
+    return {"bench": "attention_torch", **describe(device), "dtype": options.dtype,
             "math": "sdpa_kernel" if "math" in SDPA else "written out: matmul, softmax, matmul",
-            "clock": "CUDA events" if on_gpu else "host", "warmup": options.warmup,
+            "clock": "CUDA events" if clock.on_gpu else "host", "warmup": options.warmup,
             "repeats": options.repeats, "statistic": "median",
             "cache": f"{clock.spoiler_bytes} bytes overwritten before each timed call"}
-
-
-def write(path, record):
-    """In one step, so that a run cut short leaves what it had."""
-    scratch = pathlib.Path(f"{path}.tmp")
-    scratch.write_text(json.dumps(record, indent=1) + "\n")
-    os.replace(scratch, path)
 
 
 def show(row):
@@ -219,7 +190,7 @@ def show(row):
 def measure(options, device):
     clock = Clock(device)
     dtype = getattr(torch, options.dtype)
-    record = describe(device, clock, options)
+    record = describe_run(device, clock, options)
     record["results"] = []
     shapes = [(d, t, mask == "causal") for d, t, mask in
               itertools.product(options.head_dims, options.seq_lens, options.masks)]
@@ -245,13 +216,6 @@ def list_of(kind):
     def parse(text):
         return [kind(word) for word in text.split(",")]
     return parse
-
-
-def positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1 on")
-    return value
 
 
 def one_of(*names):

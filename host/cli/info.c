@@ -8,6 +8,7 @@
 #include "quern/checkpoint.h"
 #include "quern/dataset.h"
 #include "quern/files.h"
+#include "quern/model_source.h"
 #include "quern/options.h"
 
 static const char doc[] =
@@ -17,20 +18,34 @@ static const char doc[] =
     "\v"
     "Examples:\n"
     "  quern info\n"
-    "  quern info runs/first data/austen gpt2-124m";
+    "  quern info runs/first data/austen gpt2-124m\n"
+    "  quern info gpt2-124m --save-config my/config.json";
 
 typedef struct arguments {
     char **things;
     int count;
+    const char *config; /* where to write one */
 } arguments;
 
+enum { KEY_CONFIG = 0x1000 };
+
+static const struct argp_option own_options[] = {
+    {"save-config", KEY_CONFIG, "FILE", 0, "write the config.json of the model named there", 0},
+    {0}};
+
 static error_t parse(int key, char *arg, struct argp_state *state) {
-    (void)arg;
     arguments *a = state->input;
-    if (key != ARGP_KEY_ARGS) return ARGP_ERR_UNKNOWN;
-    a->things = state->argv + state->next;
-    a->count = state->argc - state->next;
-    return 0;
+    switch (key) {
+    case ARGP_KEY_ARGS:
+        a->things = state->argv + state->next;
+        a->count = state->argc - state->next;
+        return 0;
+    case KEY_CONFIG:
+        a->config = arg;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
 }
 
 /* ---- the machine ------------------------------------------------------------------------- */
@@ -158,10 +173,20 @@ static qn_status describe(const char *thing) {
     return describe_config(thing, &config);
 }
 
+static qn_status save_config(const arguments *a) {
+    qn_config config;
+    if (a->count != 1)
+        return qn_error(QN_CODE_USAGE, "--save-config goes with one model, but %d are named",
+                        a->count);
+    QN_TRY(qn_model_source_config(a->things[0], 0, &config));
+    return qn_config_save(&config, a->config);
+}
+
 qn_status cmd_info(int argc, char **argv) {
     arguments a = {0};
-    const struct argp argp = {NULL, parse, "[RUN|MODEL|DATA...]", doc, NULL, NULL, NULL};
+    const struct argp argp = {own_options, parse, "[RUN|MODEL|DATA...]", doc, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
+    if (a.config) return save_config(&a);
     if (!a.count) return describe_machine();
     for (int i = 0; i < a.count; i++) QN_TRY(describe(a.things[i]));
     return QN_OK;

@@ -105,7 +105,8 @@ typedef struct qn_gemm_args {
  * Backward: dwte[tokens[n]] += dout[n], dwpe[positions[n]] += dout[n]; the order
  * of additions into a row is fixed. An index outside its table is
  * QN_CODE_INVALID where the backend can see it (the CPU always; the loader has
- * checked tokens before). wte, wpe, out, dout (storage); dwte, dwpe fp32. */
+ * checked tokens before); elsewhere its row of out is NaN and its dout is dropped.
+ * wte, wpe, out, dout (storage); dwte, dwpe fp32. */
 typedef struct qn_embedding_args {
     qn_tensor tokens, positions;
     qn_tensor wte, wpe;   /* forward */

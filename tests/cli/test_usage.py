@@ -6,7 +6,7 @@ from program import MODEL, ProgramTest, main, without, write_json
 
 COMMANDS = ["prepare", "train", "eval", "generate", "plan", "info", "bench",
             "bench attention", "bench step"]
-WITHOUT_OPTIONS = ["info", "bench"]
+WITHOUT_DEFAULTS = ["info", "bench"]
 
 
 class Help(ProgramTest):
@@ -15,7 +15,7 @@ class Help(ProgramTest):
             with self.subTest(command):
                 text = self.succeed(*command.split(), "--help").stdout
                 self.assertIn("Examples:", text)
-                if command not in WITHOUT_OPTIONS:
+                if command not in WITHOUT_DEFAULTS:
                     self.assertIn("default", text)
 
     def test_help_of_training_lists_every_default(self):
@@ -113,6 +113,12 @@ class Models(ProgramTest):
         self.refuse_train(2, ["gpt5", "presets are: default", "gpt2-124m"], model="gpt5")
         self.refuse(2, ["gpt5", "presets are: default"], "plan", "--model", "gpt5")
         self.refuse(2, ["gpt5", "presets are: default"], "info", "gpt5")
+
+    def test_config_of_no_model_or_of_two(self):
+        for models in ([], ["default", "gpt2-12m"]):
+            with self.subTest(models):
+                self.refuse(2, ["--save-config", f"{len(models)} are named"], "info",
+                            "--save-config", self.dir / "config.json", *models)
 
     def test_missing_path(self):
         self.refuse_train(2, ["no/config.json", "No such file", "a preset"],

@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(THREADS) sort_count(const __grid_constant__ so
  * and after those of this digit in the ranges before. Whole block. */
 QN_DEVICE int32_t first_place(const sort_pass &p, int32_t (&warp_totals)[WARPS]) {
     int32_t before = 0, total = 0;
-#pragma unroll 4
+#pragma unroll 8
     for (int range = 0; range < p.n_ranges; range++) {
         const int32_t count = p.counts[range * DIGITS + threadIdx.x];
         before += range < (int)blockIdx.x ? count : 0;
@@ -72,9 +72,9 @@ QN_DEVICE int32_t first_place(const sort_pass &p, int32_t (&warp_totals)[WARPS])
     return sum - total + before;
 }
 
-/* The lanes whose digit is this lane's, of those that have a key. Whole warp. */
-QN_DEVICE uint32_t lanes_alike(int digit, bool has_key) {
-    uint32_t alike = __ballot_sync(0xffffffffu, has_key);
+/* The lanes whose digit is this lane's. Whole warp. */
+QN_DEVICE uint32_t lanes_alike(int digit) {
+    uint32_t alike = 0xffffffffu;
 #pragma unroll
     for (int bit = 0; bit < QN_SORT_DIGIT_BITS; bit++) {
         const bool set = digit >> bit & 1;
@@ -85,12 +85,12 @@ QN_DEVICE uint32_t lanes_alike(int digit, bool has_key) {
 }
 
 /* How many keys of this digit the warp had before; counts this one. Whole warp. */
-QN_DEVICE int32_t rank_in_warp(int32_t *warp_count, int digit, bool has_key) {
-    const uint32_t alike = lanes_alike(digit, has_key);
+QN_DEVICE int32_t rank_in_warp(int32_t *warp_count, int digit) {
+    const uint32_t alike = lanes_alike(digit);
     const uint32_t below = alike & ((1u << threadIdx.x % 32) - 1);
     const int32_t before = warp_count[digit];
     __syncwarp(); /* all have read */
-    if (has_key && below == 0) warp_count[digit] = before + __popc(alike);
+    if (below == 0) warp_count[digit] = before + __popc(alike);
     __syncwarp(); /* the next keys see the count */
     return before + __popc(below);
 }
@@ -113,8 +113,8 @@ __global__ void __launch_bounds__(THREADS) sort_scatter(const __grid_constant__ 
 #pragma unroll
         for (int item = 0; item < ITEMS; item++) {
             const int64_t i = first + item * 32;
-            key[item] = i < end ? key_of(p, i) : 0;
-            rank[item] = rank_in_warp(slot[warp], digit_of(p, key[item]), i < end);
+            key[item] = i < end ? key_of(p, i) : 0; /* counted too, but after every key */
+            rank[item] = rank_in_warp(slot[warp], digit_of(p, key[item]));
         }
         __syncthreads(); /* the counts of all warps are there */
 #pragma unroll

@@ -1,4 +1,6 @@
 // test_embedding.cc: rows of tables by index, and the sums that are their gradients.
+#include <numeric>
+
 #include "harness/accuracy.h"
 #include "harness/backend.h"
 #include "harness/random.h"
@@ -22,8 +24,9 @@ Case make_case(int64_t n, int64_t c, int64_t v, int64_t p) {
             random.integers((size_t)n, 0, (int32_t)p)};
 }
 
-const int64_t kShapes[][4] = {{1, 1, 1, 1}, {5, 3, 2, 7},    {40, 17, 9, 40},      {0, 4, 3, 2},
-                              {3, 0, 3, 2}, {300, 64, 7, 9}, {257, 129, 1000, 257}};
+const int64_t kShapes[][4] = {{1, 1, 1, 1},          {5, 3, 2, 7},       {40, 17, 9, 40},
+                              {0, 4, 3, 2},          {3, 0, 3, 2},       {300, 64, 7, 9},
+                              {257, 129, 1000, 257}, {600, 264, 30, 600}};
 
 TEST(Embedding, ForwardCopiesAndAddsRows) {
     for (const auto &s : kShapes) {
@@ -74,26 +77,48 @@ struct Gradients {
     std::vector<float> wte, wpe;
 };
 
+// A table of gradients in memory that goes on with a row of numbers.
+struct GradientTable {
+    GradientTable(Device &d, int64_t rows, int64_t c, std::vector<float> before, Layout layout)
+        : behind((size_t)c, 3), memory(d, {rows + 1, c}, with(before), layout), view(memory) {
+        view.shape[0] = rows;
+    }
+    std::vector<float> with(std::vector<float> x) const {
+        x.insert(x.end(), behind.begin(), behind.end());
+        return x;
+    }
+    std::vector<float> read() const {
+        std::vector<float> x = memory.read();
+        const std::vector<float> last(x.end() - (int64_t)behind.size(), x.end());
+        EXPECT_EQ(last, behind) << "written behind the table";
+        x.resize(x.size() - behind.size());
+        return x;
+    }
+    std::vector<float> behind;
+    Floats memory;
+    qn_tensor view;
+};
+
 // Of one call that adds to wte and wpe; without positions wpe stays untouched.
 Gradients run_backward(Device &d, const Case &k, const std::vector<float> &dout, bool has_wpe,
                        Layout layout, const Gradients &before) {
     Ints tokens(d, {k.n}, k.tokens), positions(d, {k.n}, k.positions);
-    Floats dwte(d, {k.v, k.c}, before.wte, layout), dwpe(d, {k.p, k.c}, before.wpe, layout);
+    GradientTable dwte(d, k.v, k.c, before.wte, layout), dwpe(d, k.p, k.c, before.wpe, layout);
     Stored in(d, {k.n, k.c}, dout, layout);
     qn_embedding_args args = {};
     args.tokens = tokens;
     args.dout = in;
-    args.dwte = dwte;
+    args.dwte = dwte.view;
     if (has_wpe) {
         args.positions = positions;
-        args.dwpe = dwpe;
+        args.dwpe = dwpe.view;
     }
     Workspace workspace(d, d.ops().embedding_backward_workspace(d.backend, &args));
     args.workspace = workspace.data();
     expect_ok(d.ops().embedding_backward(d.stream, &args));
     expect_ok(d.ops().stream_sync(d.stream));
     workspace.expect_guards_intact();
-    if (!has_wpe) dwpe.expect_untouched();
+    if (!has_wpe) dwpe.memory.expect_untouched();
     return {dwte.read(), dwpe.read()};
 }
 
@@ -160,12 +185,13 @@ TEST(EmbeddingBackward, ManyRunsOfSomeLength) {
     expect_gradients(case_of_tokens(tokens, 260, 50), false, Layout::kPadded);
 }
 
-// Tokens whose numbers need three digits of a sort, few of them; and a table with a single row.
+// Tokens whose numbers need three digits of a sort, some of which differ in the last alone; and a
+// table with a single row.
 TEST(EmbeddingBackward, LargeNumbers) {
     const int32_t v = 300000;
     std::vector<int32_t> tokens = Random(6).integers(200, 0, v);
     tokens[0] = v - 1;
-    tokens[199] = 1 << 18;
+    for (size_t i = 0; i < 80; i++) tokens[2 * i + 1] = i % 2 ? 7 : 7 + (1 << 18);
     expect_gradients(case_of_tokens(tokens, 1, v), true, Layout::kPadded);
 }
 
@@ -191,56 +217,119 @@ TEST(EmbeddingBackward, SameBitsEachTime) {
     });
 }
 
+// Without the rows whose index is outside the table.
+struct Kept {
+    std::vector<int32_t> index;
+    std::vector<float> rows;
+};
+
+Kept keep_inside(const std::vector<int32_t> &index, int64_t table_rows,
+                 const std::vector<float> &rows, int64_t c) {
+    Kept kept;
+    for (size_t i = 0; i < index.size(); i++)
+        if (index[i] >= 0 && index[i] < table_rows) {
+            kept.index.push_back(index[i]);
+            kept.rows.insert(kept.rows.end(), &rows[i * (size_t)c], &rows[i * (size_t)c] + c);
+        }
+    return kept;
+}
+
+// A case with indices outside both tables.
+Case make_case_outside(int64_t v, int64_t p) {
+    Case k = make_case(90, 8, v, p);
+    size_t n = 0;
+    for (int64_t outside : {(int64_t)-1, (int64_t)INT32_MIN, v, v + 1, (int64_t)INT32_MAX}) {
+        k.tokens[n] = (int32_t)outside;
+        k.positions[n + 2] = (int32_t)(outside == v ? p : outside);
+        n += 17;
+    }
+    return k;
+}
+
 // Where the host cannot see indices, those outside a table neither read nor write anything, and
-// leave the others' rows as they should be.
-TEST(EmbeddingIndices, OutsideTheirTablesTouchNothing) {
-    const int64_t n = 70, c = 8, v = 5, p = 3;
-    Case k = make_case(n, c, v, p);
-    const int32_t outside[] = {-1, INT32_MIN, 5, 6, INT32_MAX, 511, 512};
-    for (size_t i = 0; i < 14; i++) (i % 2 ? k.tokens : k.positions)[5 * i] = outside[i / 2];
-    const auto all = Random(11).normal((size_t)(n * c));
-    const Gradients before = {Random(12).normal((size_t)(v * c)),
-                              Random(13).normal((size_t)(p * c))};
+// leave the others' rows as they should be. A number of rows that is a power of 2 is one that no
+// index has, and has a digit more.
+TEST(EmbeddingIndices, OutsideTheirTablesAddNothing) {
+    for (int64_t v : {5, 512}) {
+        const Case k = make_case_outside(v, 3);
+        const auto all = Random(11).normal((size_t)(k.n * k.c));
+        const Gradients before = {Random(12).normal((size_t)(k.v * k.c)),
+                                  Random(13).normal((size_t)(k.p * k.c))};
+        on_each_backend([&](Device &d) {
+            if (d.sees_indices) return;
+            const auto dout = d.stored(all);
+            const Gradients got = run_backward(d, k, dout, true, Layout::kDense, before);
+            const Kept wte = keep_inside(k.tokens, k.v, dout, k.c),
+                       wpe = keep_inside(k.positions, k.p, dout, k.c);
+            ASSERT_EQ(wte.index.size(), (size_t)k.n - 5);
+            ASSERT_EQ(wpe.index.size(), (size_t)k.n - 5);
+            expect_accurate("dwte", got.wte,
+                            scatter_reference<double>(wte.index, k.c, wte.rows, before.wte),
+                            scatter_reference<float>(wte.index, k.c, wte.rows, before.wte));
+            expect_accurate("dwpe", got.wpe,
+                            scatter_reference<double>(wpe.index, k.c, wpe.rows, before.wpe),
+                            scatter_reference<float>(wpe.index, k.c, wpe.rows, before.wpe));
+        });
+    }
+}
+
+TEST(EmbeddingIndices, OutsideTheirTablesGiveNan) {
+    const Case k = make_case_outside(5, 3);
     on_each_backend([&](Device &d) {
         if (d.sees_indices) return;
-        const auto dout = d.stored(all);
-        const Gradients got = run_backward(d, k, dout, true, Layout::kDense, before);
-        auto reference = [&](const std::vector<int32_t> &index, const std::vector<float> &table) {
-            std::vector<int32_t> kept;
-            std::vector<float> rows;
-            for (size_t i = 0; i < index.size(); i++)
-                if (index[i] >= 0 && index[i] < (int64_t)table.size() / c) {
-                    kept.push_back(index[i]);
-                    rows.insert(rows.end(), &dout[i * c], &dout[i * c] + c);
-                }
-            EXPECT_EQ(kept.size(), (size_t)n - 7);
-            return std::make_pair(scatter_reference<double>(kept, c, rows, table),
-                                  scatter_reference<float>(kept, c, rows, table));
-        };
-        const auto wte = reference(k.tokens, before.wte), wpe = reference(k.positions, before.wpe);
-        expect_accurate("dwte", got.wte, wte.first, wte.second);
-        expect_accurate("dwpe", got.wpe, wpe.first, wpe.second);
-
-        const auto table = d.stored(before.wte), positions = d.stored(before.wpe);
-        Ints token(d, {n}, k.tokens), position(d, {n}, k.positions);
-        Stored in(d, {v, c}, table), in_2(d, {p, c}, positions), out(d, {n, c});
+        const auto wte = d.stored(Random(12).normal((size_t)((k.v + 2) * k.c)));
+        const auto wpe = d.stored(Random(13).normal((size_t)((k.p + 2) * k.c)));
+        Ints tokens(d, {k.n}, k.tokens), positions(d, {k.n}, k.positions);
+        Stored table(d, {k.v + 2, k.c}, wte), table_2(d, {k.p + 2, k.c}, wpe), out(d, {k.n, k.c});
         qn_embedding_args args = {};
-        args.tokens = token;
-        args.positions = position;
-        args.wte = in;
-        args.wpe = in_2;
+        args.tokens = tokens;
+        args.positions = positions;
+        args.wte = table;
+        args.wpe = table_2;
+        args.wte.shape[0] = k.v; // there are numbers behind what the tables hold
+        args.wpe.shape[0] = k.p;
         args.out = out;
         expect_ok(d.ops().embedding_forward(d.stream, &args));
-        const auto rows = out.read();
-        for (size_t i = 0; i < rows.size(); i++) {
-            const int64_t t = k.tokens[i / c], q = k.positions[i / c];
-            if (t < 0 || t >= v || q < 0 || q >= p) {
-                EXPECT_TRUE(std::isnan(rows[i])) << i;
-                continue;
+        const auto got = out.read();
+        for (int64_t n = 0; n < k.n; n++)
+            for (int64_t j = 0; j < k.c; j++) {
+                const int64_t t = k.tokens[(size_t)n], p = k.positions[(size_t)n];
+                const float value = got[(size_t)(n * k.c + j)];
+                if (t < 0 || t >= k.v || p < 0 || p >= k.p)
+                    EXPECT_TRUE(std::isnan(value)) << n;
+                else
+                    EXPECT_EQ(value, d.stored({wte[(size_t)(t * k.c + j)] +
+                                               wpe[(size_t)(p * k.c + j)]})[0])
+                        << n;
             }
-            const float sum = table[(size_t)t * c + i % c] + positions[(size_t)q * c + i % c];
-            EXPECT_EQ(rows[i], d.stored({sum})[0]) << i;
-        }
+    });
+}
+
+// Tokens that end where their memory does: an emulated device notices who reads on.
+TEST(EmbeddingIndices, AreReadToTheirEnd) {
+    const std::vector<int32_t> tokens = Random(14).integers(37, 0, 5);
+    const int64_t n = 37, c = 8, v = 5;
+    on_each_backend([&](Device &d) {
+        void *memory = nullptr;
+        expect_ok(d.ops().alloc(d.backend, sizeof(int32_t) * tokens.size(), &memory));
+        expect_ok(d.ops().copy(d.stream, memory, tokens.data(), sizeof(int32_t) * tokens.size(),
+                               QN_COPY_TO_DEVICE));
+        Stored wte(d, {v, c}, std::vector<float>((size_t)(v * c), 1)), out(d, {n, c});
+        Floats dwte(d, {v, c}, std::vector<float>((size_t)(v * c)));
+        qn_embedding_args args = {};
+        args.tokens = qn_tensor_1d(memory, QN_I32, n);
+        args.wte = wte;
+        args.out = out;
+        expect_ok(d.ops().embedding_forward(d.stream, &args));
+        EXPECT_EQ(out.read(), std::vector<float>((size_t)(n * c), 1));
+        args.dout = out;
+        args.dwte = dwte;
+        Workspace workspace(d, d.ops().embedding_backward_workspace(d.backend, &args));
+        args.workspace = workspace.data();
+        expect_ok(d.ops().embedding_backward(d.stream, &args));
+        const auto sums = dwte.read();
+        EXPECT_EQ(std::accumulate(sums.begin(), sums.end(), 0.0f), (float)(n * c));
+        d.ops().free(d.backend, memory);
     });
 }
 
