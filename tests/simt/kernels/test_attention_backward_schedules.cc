@@ -1,6 +1,7 @@
 // The fused backward kernels: schedules, the fixed order of additions, and addresses.
 #include <sys/mman.h>
 
+#include "attention_cases.h"
 #include "backward_call.h"
 #include "simt/sweep.h"
 
