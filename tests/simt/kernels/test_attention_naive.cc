@@ -178,6 +178,37 @@ TEST(Naive, RowsThatSeeNothing) {
     for (int j = 48; j < 64; j++) EXPECT_EQ(weights.data()[j] | dscores.data()[j], 0);
 }
 
+// Scores far below what hidden keys have, as where q·k overflows, weigh nothing: a row that sees no
+// others is like one that sees nothing.
+template <typename T> void check_no_weight() {
+    Case c;
+    c.shape = make_shape(1, 1, 16, 1, 1, 8);
+    Call call(c, random_inputs(c));
+    std::vector<float> scores(16, -INFINITY);
+    std::fill_n(scores.begin(), 8, -3e38f);
+    const std::vector<bool> seen(16, true);
+    DeviceArray<T> s = on_device<T>(scores, seen),
+                   dw = on_device<T>(std::vector<float>(16, 1), seen);
+    DeviceArray<uint16_t> weights(16, kPoison), dscores(16, kPoison);
+    DeviceArray<float> delta(1, 0.5f);
+    call.params.delta = delta.data();
+    constexpr int f32 = sizeof(T) == 4;
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), f32, weights.data(), nullptr),
+              0);
+    EXPECT_EQ(call.params.lse[0], -INFINITY);
+    for (uint16_t w : weights.host()) EXPECT_EQ(w, 0);
+    EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, s.data(), dw.data(), f32, weights.data(),
+                                             dscores.data(), nullptr),
+              0);
+    for (uint16_t w : weights.host()) EXPECT_EQ(w, 0);
+    for (uint16_t ds : dscores.host()) EXPECT_EQ(ds, 0);
+}
+
+TEST(Naive, ScoresOfNoWeight) {
+    check_no_weight<float>();
+    check_no_weight<uint16_t>();
+}
+
 TEST(Naive, NoKeys) {
     Case c;
     c.shape = make_shape(1, 4, 4, 1, 1, 8);
