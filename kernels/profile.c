@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "quern/clock.h"
+#include "check/no_graphs.h"
+#include "cost.h"
 
 typedef enum op {
     OP_COPY,
@@ -48,9 +49,19 @@ static const char *const op_names[N_OPS] = {"copy",
                                             "classifier",
                                             "adamw"};
 
+/* A call whose time has not been read. */
+typedef struct timed_call {
+    qn_event *begin, *end;
+    op which;
+} timed_call;
+
+enum { MOST_OPEN = 512 };
+
 typedef struct profile {
     qn_backend base;
     qn_backend *inner;
+    timed_call open[MOST_OPEN]; /* the first n_open; the others' events are used again */
+    int n_open;
     qn_profile_entry entries[N_OPS];
     qn_profile_entry sorted[N_OPS];
 } profile;
@@ -67,85 +78,106 @@ static const qn_ops *inner_ops(qn_stream *s) { return of_stream(s)->inner->ops; 
 
 /* ---- timing --------------------------------------------------------------------------- */
 
-static qn_status begin(qn_stream *s, double *start) {
-    QN_TRY(inner_ops(s)->stream_sync(inner_stream(s)));
-    *start = qn_clock();
+/* Reads the times of all calls that are still open; waits for them. */
+static qn_status settle(profile *p) {
+    for (int i = 0; i < p->n_open; i++) {
+        double seconds;
+        QN_TRY(p->inner->ops->event_elapsed(p->open[i].begin, p->open[i].end, &seconds));
+        p->entries[p->open[i].which].seconds += seconds;
+    }
+    p->n_open = 0;
     return QN_OK;
 }
 
-static qn_status end(qn_stream *s, op which, double start, double flops) {
-    QN_TRY(inner_ops(s)->stream_sync(inner_stream(s)));
-    qn_profile_entry *entry = &of_stream(s)->entries[which];
-    entry->calls++;
-    entry->seconds += qn_clock() - start;
-    entry->flops += flops;
+/* The next open call, its events made on first use. */
+static qn_status next_call(profile *p, timed_call **out) {
+    if (p->n_open == MOST_OPEN) QN_TRY(settle(p));
+    timed_call *call = &p->open[p->n_open];
+    if (!call->begin) QN_TRY(p->inner->ops->event_create(p->inner, &call->begin));
+    if (!call->end) QN_TRY(p->inner->ops->event_create(p->inner, &call->end));
+    *out = call;
     return QN_OK;
 }
 
-/* Runs `call` on the inner backend (`ops`, `inner`) and books its time. */
-#define TIMED(s, which, flops, call)                                                               \
+static qn_status begin(qn_stream *s, timed_call **call) {
+    QN_TRY(next_call(of_stream(s), call));
+    return inner_ops(s)->event_record((*call)->begin, inner_stream(s));
+}
+
+static qn_status end(qn_stream *s, timed_call *call, op which, qn_cost cost) {
+    profile *p = of_stream(s);
+    QN_TRY(inner_ops(s)->event_record(call->end, inner_stream(s)));
+    call->which = which;
+    p->n_open++;
+    p->entries[which].calls++;
+    p->entries[which].flops += cost.flops;
+    p->entries[which].bytes += cost.bytes;
+    return QN_OK;
+}
+
+/* Runs `call` on the inner backend (`ops`, `inner`) between two events. */
+#define TIMED(s, which, cost, call)                                                                \
     do {                                                                                           \
         const qn_ops *ops = inner_ops(s);                                                          \
         qn_stream *inner = inner_stream(s);                                                        \
-        double start;                                                                              \
-        QN_TRY(begin(s, &start));                                                                  \
+        timed_call *timed;                                                                         \
+        QN_TRY(begin(s, &timed));                                                                  \
         QN_TRY(call);                                                                              \
-        return end(s, which, start, flops);                                                        \
+        return end(s, timed, which, cost);                                                         \
     } while (0)
+
+static qn_cost bytes_alone(double bytes) { return (qn_cost){0, bytes}; }
 
 /* ---- operations ------------------------------------------------------------------------- */
 
 static qn_status copy(qn_stream *s, void *dst, const void *src, size_t bytes, qn_copy_kind kind) {
-    TIMED(s, OP_COPY, 0, ops->copy(inner, dst, src, bytes, kind));
+    const double passes = kind == QN_COPY_ON_DEVICE ? 2 : 1;
+    TIMED(s, OP_COPY, bytes_alone(passes * (double)bytes), ops->copy(inner, dst, src, bytes, kind));
 }
 static qn_status zero(qn_stream *s, void *dst, size_t bytes) {
-    TIMED(s, OP_ZERO, 0, ops->zero(inner, dst, bytes));
+    TIMED(s, OP_ZERO, bytes_alone((double)bytes), ops->zero(inner, dst, bytes));
 }
 static qn_status cast(qn_stream *s, qn_tensor dst, qn_tensor src) {
-    TIMED(s, OP_CAST, 0, ops->cast(inner, dst, src));
+    TIMED(s, OP_CAST, bytes_alone(qn_cost_tensor(&dst) + qn_cost_tensor(&src)),
+          ops->cast(inner, dst, src));
+}
+static qn_status cast_stochastic(qn_stream *s, qn_tensor dst, qn_tensor src, uint64_t seed,
+                                 int64_t step) {
+    TIMED(s, OP_CAST, 0, ops->cast_stochastic(inner, dst, src, seed, step));
 }
 static qn_status add(qn_stream *s, qn_tensor dst, qn_tensor a, qn_tensor b) {
-    TIMED(s, OP_ADD, 0, ops->add(inner, dst, a, b));
+    TIMED(s, OP_ADD, bytes_alone(3 * qn_cost_tensor(&dst)), ops->add(inner, dst, a, b));
 }
 static qn_status sum(qn_stream *s, qn_tensor x, float *out) {
-    TIMED(s, OP_SUM, 0, ops->sum(inner, x, out));
+    TIMED(s, OP_SUM, bytes_alone(qn_cost_tensor(&x)), ops->sum(inner, x, out));
 }
 static qn_status sum_squares(qn_stream *s, qn_tensor x, float *out) {
-    TIMED(s, OP_SUM_SQUARES, 0, ops->sum_squares(inner, x, out));
+    TIMED(s, OP_SUM_SQUARES, bytes_alone(qn_cost_tensor(&x)), ops->sum_squares(inner, x, out));
 }
 static qn_status rope_table(qn_stream *s, qn_tensor table, double theta) {
-    TIMED(s, OP_ROPE, 0, ops->rope_table(inner, table, theta));
+    TIMED(s, OP_ROPE, bytes_alone(qn_cost_tensor(&table)), ops->rope_table(inner, table, theta));
 }
 static qn_status gelu(qn_stream *s, qn_tensor out, qn_tensor x) {
-    TIMED(s, OP_GELU, 0, ops->gelu(inner, out, x));
+    TIMED(s, OP_GELU, bytes_alone(qn_cost_tensor(&out) + qn_cost_tensor(&x)),
+          ops->gelu(inner, out, x));
 }
 
-static double gemm_flops(const qn_gemm_args *a) {
-    const double k = (double)(a->transpose_a ? a->a.shape[0] : a->a.shape[1]);
-    return 2.0 * (double)a->c.shape[0] * (double)a->c.shape[1] * k;
-}
-static double classifier_flops(const qn_classifier_args *a) {
-    const double product =
-        2.0 * (double)(a->x.shape[0] * a->x.shape[1]) * (double)a->weight.shape[0];
-    return product * (1 + (a->dx.data != NULL) + (a->dweight.data != NULL));
-}
-
-#define WITH_ARGS(name, type, which, flops)                                                        \
+#define WITH_ARGS(name, type, which, cost)                                                         \
     static qn_status name(qn_stream *s, const type *args) {                                        \
-        TIMED(s, which, flops, ops->name(inner, args));                                            \
+        TIMED(s, which, cost(args), ops->name(inner, args));                                       \
     }
-WITH_ARGS(gemm, qn_gemm_args, OP_GEMM, gemm_flops(args))
-WITH_ARGS(embedding_forward, qn_embedding_args, OP_EMBEDDING_FORWARD, 0)
-WITH_ARGS(embedding_backward, qn_embedding_args, OP_EMBEDDING_BACKWARD, 0)
-WITH_ARGS(rmsnorm_forward, qn_norm_args, OP_NORM_FORWARD, 0)
-WITH_ARGS(rmsnorm_backward, qn_norm_args, OP_NORM_BACKWARD, 0)
-WITH_ARGS(layernorm_forward, qn_norm_args, OP_NORM_FORWARD, 0)
-WITH_ARGS(layernorm_backward, qn_norm_args, OP_NORM_BACKWARD, 0)
-WITH_ARGS(rope, qn_rope_args, OP_ROPE, 0)
-WITH_ARGS(swiglu_forward, qn_swiglu_args, OP_SWIGLU_FORWARD, 0)
-WITH_ARGS(swiglu_backward, qn_swiglu_args, OP_SWIGLU_BACKWARD, 0)
-WITH_ARGS(classifier, qn_classifier_args, OP_CLASSIFIER, classifier_flops(args))
-WITH_ARGS(adamw, qn_adamw_args, OP_ADAMW, 0)
+WITH_ARGS(gemm, qn_gemm_args, OP_GEMM, qn_cost_gemm)
+WITH_ARGS(embedding_forward, qn_embedding_args, OP_EMBEDDING_FORWARD, qn_cost_embedding_forward)
+WITH_ARGS(embedding_backward, qn_embedding_args, OP_EMBEDDING_BACKWARD, qn_cost_embedding_backward)
+WITH_ARGS(rmsnorm_forward, qn_norm_args, OP_NORM_FORWARD, qn_cost_norm_forward)
+WITH_ARGS(rmsnorm_backward, qn_norm_args, OP_NORM_BACKWARD, qn_cost_norm_backward)
+WITH_ARGS(layernorm_forward, qn_norm_args, OP_NORM_FORWARD, qn_cost_norm_forward)
+WITH_ARGS(layernorm_backward, qn_norm_args, OP_NORM_BACKWARD, qn_cost_norm_backward)
+WITH_ARGS(rope, qn_rope_args, OP_ROPE, qn_cost_rope)
+WITH_ARGS(swiglu_forward, qn_swiglu_args, OP_SWIGLU_FORWARD, qn_cost_swiglu_forward)
+WITH_ARGS(swiglu_backward, qn_swiglu_args, OP_SWIGLU_BACKWARD, qn_cost_swiglu_backward)
+WITH_ARGS(classifier, qn_classifier_args, OP_CLASSIFIER, qn_cost_classifier)
+WITH_ARGS(adamw, qn_adamw_args, OP_ADAMW, qn_cost_adamw)
 
 /* ---- attention: two products over the pairs of a query and a key that it sees --------------- */
 
@@ -204,10 +236,12 @@ static qn_status count_attention(qn_stream *s, op which, const qn_attention_args
 }
 
 static qn_status time_attention_forward(qn_stream *s, const qn_attention_args *args) {
-    TIMED(s, OP_ATTENTION_FORWARD, 0, ops->attention_forward(inner, args));
+    TIMED(s, OP_ATTENTION_FORWARD, qn_cost_attention_forward(args),
+          ops->attention_forward(inner, args));
 }
 static qn_status time_attention_backward(qn_stream *s, const qn_attention_args *args) {
-    TIMED(s, OP_ATTENTION_BACKWARD, 0, ops->attention_backward(inner, args));
+    TIMED(s, OP_ATTENTION_BACKWARD, qn_cost_attention_backward(args),
+          ops->attention_backward(inner, args));
 }
 static qn_status attention_forward(qn_stream *s, const qn_attention_args *args) {
     QN_TRY(time_attention_forward(s, args));
@@ -222,7 +256,9 @@ static qn_status attention_backward(qn_stream *s, const qn_attention_args *args)
 
 static qn_status device_info(qn_backend *b, qn_device_info *info) {
     qn_backend *inner = of_backend(b)->inner;
-    return inner->ops->device_info(inner, info);
+    QN_TRY(inner->ops->device_info(inner, info));
+    info->graphs = false; /* each call is timed by itself */
+    return QN_OK;
 }
 static qn_status device_alloc(qn_backend *b, size_t bytes, void **out) {
     qn_backend *inner = of_backend(b)->inner;
@@ -231,6 +267,14 @@ static qn_status device_alloc(qn_backend *b, size_t bytes, void **out) {
 static void device_free(qn_backend *b, void *memory) {
     qn_backend *inner = of_backend(b)->inner;
     inner->ops->free(inner, memory);
+}
+static qn_status host_alloc(qn_backend *b, size_t bytes, void **out) {
+    qn_backend *inner = of_backend(b)->inner;
+    return inner->ops->host_alloc(inner, bytes, out);
+}
+static void host_free(qn_backend *b, void *memory) {
+    qn_backend *inner = of_backend(b)->inner;
+    inner->ops->host_free(inner, memory);
 }
 static qn_status event_create(qn_backend *b, qn_event **out) {
     qn_backend *inner = of_backend(b)->inner;
@@ -275,8 +319,17 @@ WORKSPACE(classifier_workspace, qn_classifier_args)
  */
 
 static void close_profile(qn_backend *b) {
+    const profile *p = of_backend(b);
+    for (int i = 0; i < MOST_OPEN; i++) {
+        if (p->open[i].begin) p->inner->ops->event_destroy(p->open[i].begin);
+        if (p->open[i].end) p->inner->ops->event_destroy(p->open[i].end);
+    }
     free((void *)(uintptr_t)b->ops);
     free(b);
+}
+
+static void forget(profile *p) {
+    for (int i = 0; i < N_OPS; i++) p->entries[i] = (qn_profile_entry){.op = op_names[i]};
 }
 
 qn_status qn_profile_open(qn_backend *inner, qn_backend **out) {
@@ -292,6 +345,8 @@ qn_status qn_profile_open(qn_backend *inner, qn_backend **out) {
                     .close = close_profile,
                     .alloc = device_alloc,
                     .free = device_free,
+                    .host_alloc = host_alloc,
+                    .host_free = host_free,
                     .stream_create = stream_create,
                     .stream_destroy = stream_destroy,
                     .stream_sync = stream_sync,
@@ -299,10 +354,16 @@ qn_status qn_profile_open(qn_backend *inner, qn_backend **out) {
                     .event_destroy = inner->ops->event_destroy,
                     .event_record = event_record,
                     .stream_wait = stream_wait,
+                    .event_sync = inner->ops->event_sync,
                     .event_elapsed = inner->ops->event_elapsed,
+                    .capture_begin = qn_no_capture_begin,
+                    .capture_end = qn_no_capture_end,
+                    .graph_launch = qn_no_graph_launch,
+                    .graph_destroy = qn_no_graph_destroy,
                     .copy = copy,
                     .zero = zero,
                     .cast = cast,
+                    .cast_stochastic = cast_stochastic,
                     .add = add,
                     .sum = sum,
                     .sum_squares = sum_squares,
@@ -331,14 +392,14 @@ qn_status qn_profile_open(qn_backend *inner, qn_backend **out) {
     p->base.ops = ops;
     p->inner = inner;
     *out = &p->base;
-    qn_profile_reset(*out);
+    forget(p);
     return QN_OK;
 }
 
-void qn_profile_reset(qn_backend *b) {
-    for (int i = 0; i < N_OPS; i++) {
-        of_backend(b)->entries[i] = (qn_profile_entry){.op = op_names[i]};
-    }
+qn_status qn_profile_reset(qn_backend *b) {
+    QN_TRY(settle(of_backend(b)));
+    forget(of_backend(b));
+    return QN_OK;
 }
 
 static int by_time(const void *a, const void *b) {
@@ -347,13 +408,15 @@ static int by_time(const void *a, const void *b) {
     return (x < y) - (x > y);
 }
 
-int qn_profile_read(qn_backend *b, const qn_profile_entry **entries) {
+qn_status qn_profile_read(qn_backend *b, const qn_profile_entry **entries, int *n) {
     profile *p = of_backend(b);
     int count = 0;
+    QN_TRY(settle(p));
     for (int i = 0; i < N_OPS; i++) {
         if (p->entries[i].calls) p->sorted[count++] = p->entries[i];
     }
     qsort(p->sorted, (size_t)count, sizeof *p->sorted, by_time);
     *entries = p->sorted;
-    return count;
+    *n = count;
+    return QN_OK;
 }

@@ -63,7 +63,7 @@ def main():
     parser.add_argument("arch", nargs="*", default=["80", "86", "89", "90", "100", "120"])
     options = parser.parse_args()
 
-    sources = sorted((ROOT / "kernels" / "cuda" / "attention").glob("*.cu"))
+    sources = sorted((ROOT / "kernels" / "cuda").rglob("*.cu"))
     rows = [row for source in sources for arch in options.arch
             for row in reports(options.nvcc, source, arch)]
     if not rows:

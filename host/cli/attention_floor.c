@@ -1,27 +1,11 @@
 #include "cli/attention_floor.h"
 
 #include <math.h>
-#include <string.h>
 
+#include "cli/gpu_peak.h"
 #include "quern/train.h"
 
 /* ---- ceilings -------------------------------------------------------------------- */
-
-/* Dense bf16 products with fp32 sums, from NVIDIA's data sheets. Longer names come first. */
-static double peak_of_known_gpu(const char *name) {
-    static const struct {
-        const char *name;
-        double tflops;
-    } gpus[] = {
-        {"H100 PCIe", 756},  {"H100 NVL", 835},     {"H100", 989.4},     {"H200", 989.4},
-        {"GH200", 989.4},    {"B200", 2250},        {"A100", 312},       {"A10", 62.5},
-        {"L40S", 362},       {"L4", 121},           {"RTX 4090", 165.2}, {"RTX 3090", 71},
-        {"RTX 5090", 209.5}, {"RTX 6000 Ada", 364},
-    };
-    for (size_t i = 0; i < sizeof gpus / sizeof *gpus; i++)
-        if (strstr(name, gpus[i].name)) return 1e12 * gpus[i].tflops;
-    return 0;
-}
 
 enum { COPY_BYTES = 256 << 20, COPIES = 5 };
 
@@ -66,10 +50,10 @@ qn_status qn_ceilings_find(qn_backend *backend, const qn_device_info *device, qn
     *out = (qn_ceilings){.flops_how = "measured", .bytes_how = "measured"};
     QN_TRY(measure_copy(backend, &out->bytes_per_s));
     qn_status status =
-        qn_measure_gemm(backend, device->storage[0], 2048, 2048, 1024, 0.2, &out->flops_per_s);
+        qn_measure_gemm(backend, QN_PRECISION_AUTO, 2048, 2048, 1024, 0.2, &out->flops_per_s);
     if (!status || qn_status_code(status) != QN_CODE_UNSUPPORTED) return status;
     qn_status_free(status);
-    out->flops_per_s = peak_of_known_gpu(device->name);
+    out->flops_per_s = qn_gpu_peak(device->name);
     out->flops_how = out->flops_per_s > 0 ? "of the data sheet" : "unknown";
     return QN_OK;
 }
@@ -85,17 +69,24 @@ static double bytes_of_tensors(const qn_attention_problem *p, bool backward) {
     return backward ? 4 * q + 4 * k + lse : 2 * q + 2 * k + lse;
 }
 
+/* Operations and bytes of the scores that the naive path keeps in memory, as attention_floor.h says
+ * it. */
+static void add_scores(const qn_attention_problem *p, bool backward, qn_floor *floor) {
+    const qn_attention_check check = qn_attention_problem_check(p);
+    const double heads = (double)(p->shape.batch * p->shape.n_heads);
+    const double all = heads * (double)p->shape.seq_len * (double)p->shape.seq_len;
+    const double seen = heads * qn_attention_pairs(&check);
+    const double wide = sizeof(float), narrow = (double)qn_dtype_size(p->storage);
+    const int made = backward ? 2 : 1, read = backward ? 3 : 1; /* of matrices; by products */
+    floor->flops = (backward ? 10 : 4) * all * (double)p->shape.head_dim;
+    floor->bytes += made * (all * wide + seen * wide + all * narrow) + read * all * narrow;
+}
+
 qn_floor qn_attention_floor(const qn_attention_problem *p, bool backward, bool naive,
                             const qn_ceilings *c) {
-    const double pass = backward ? 2.5 : 1;
-    qn_floor floor = {.flops = pass * p->flops, .bytes = bytes_of_tensors(p, backward)};
-    if (naive) {
-        const double heads = (double)(p->shape.batch * p->shape.n_heads);
-        const double scores = heads * (double)p->shape.seq_len * (double)p->shape.seq_len;
-        const double narrow = (double)qn_dtype_size(p->storage), wide = sizeof(float);
-        floor.flops = pass * 4 * scores * (double)p->shape.head_dim;
-        floor.bytes += scores * (backward ? 4 * wide + 5 * narrow : 2 * wide + 2 * narrow);
-    }
+    qn_floor floor = {.flops = (backward ? 2.5 : 1) * p->flops,
+                      .bytes = bytes_of_tensors(p, backward)};
+    if (naive) add_scores(p, backward, &floor);
     if (c->flops_per_s > 0 && c->bytes_per_s > 0)
         floor.seconds = fmax(floor.flops / c->flops_per_s, floor.bytes / c->bytes_per_s);
     return floor;

@@ -5,6 +5,10 @@
 
 #include "cli/attention_problem.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* 0 where nothing is known. `how`: "measured", "of the data sheet" or "unknown". */
 typedef struct qn_ceilings {
     double flops_per_s, bytes_per_s;
@@ -15,15 +19,30 @@ typedef struct qn_ceilings {
  * a known GPU is taken from its data sheet otherwise. */
 qn_status qn_ceilings_find(qn_backend *backend, const qn_device_info *device, qn_ceilings *out);
 
-/* Operations and bytes that a pass cannot do without. Fused: the pairs that the mask leaves, and
- * each tensor once. Naive: all T² pairs, and each score as its matrix products and its softmax
- * write and read it: forward 2 times in fp32 and 2 times in the storage dtype, backward 4 and 5
- * times. Seconds: the longer of the two; 0 where a ceiling is unknown. */
+/* Operations and bytes that a pass cannot do without, given its algorithm. Of D elements a head,
+ * N = B·Hq·T² scores, of which the mask leaves V, and s bytes an element of the storage dtype:
+ *
+ *   fused forward    4·D·V operations; bytes: each tensor once
+ *   fused backward  10·D·V operations; bytes: each tensor once
+ *   naive forward    4·D·N operations; bytes: each tensor once, and
+ *                    4·N for S that its product writes, 4·V for what the softmax reads of it,
+ *                    s·N for P that it writes, zeros included, s·N for P as P·v reads it
+ *   naive backward  10·D·N operations; bytes: each tensor once, and
+ *                    8·N for S and dP, 8·V for what the softmax's gradient reads of them,
+ *                    2s·N for P and dS that it writes, 3s·N for P that dv reads and dS that dq
+ *                    and dk read
+ *
+ * Where only causality hides, fused counts V as everyone does, B·Hq·T²/2. Seconds: the longer of
+ * the two; 0 where a ceiling is unknown. */
 typedef struct qn_floor {
     double flops, bytes, seconds;
 } qn_floor;
 
 qn_floor qn_attention_floor(const qn_attention_problem *problem, bool backward, bool naive,
                             const qn_ceilings *ceilings);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -3,6 +3,7 @@
 #include "cli/arguments.h"
 #include "cli/attention_report.h"
 #include "cli/commands.h"
+#include "cli/open_backend.h"
 
 static const char doc[] =
     "Measures naive and fused attention side by side: time, operations a second, workspace and "
@@ -253,7 +254,7 @@ qn_status bench_attention(int argc, char **argv) {
     const struct argp argp = {options, parse, NULL, doc, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     qn_backend *backend;
-    QN_TRY(qn_backend_open(a.backend, a.threads, &backend));
+    QN_TRY(qn_open_backend(a.backend, a.threads, &backend));
     qn_status status = bench(&a, backend);
     backend->ops->close(backend);
     return status;

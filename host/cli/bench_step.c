@@ -5,8 +5,8 @@
 
 #include "cli/arguments.h"
 #include "cli/commands.h"
+#include "cli/open_backend.h"
 #include "cli/train_flags.h"
-#include "quern/backend.h"
 #include "quern/clock.h"
 #include "quern/files.h"
 #include "quern/model_source.h"
@@ -78,7 +78,7 @@ static qn_status open_bench(const qn_config *config, const qn_train_options *o, 
     qn_plan_options plan = qn_options_plan(o);
     plan.documents = false; /* random tokens have none */
     const int64_t N = o->batch_size * o->seq_len;
-    QN_TRY(qn_plan_set_precision(backend, (qn_dtype)o->precision, &plan));
+    QN_TRY(qn_plan_set_precision(backend, (qn_precision)o->precision, &plan));
     QN_TRY(qn_model_create(backend, config, &plan, &out->model));
     QN_TRY(qn_model_init(out->model, 1));
     QN_TRY(qn_optimizer_make(qn_model_params(out->model), o->weight_decay, &out->optimizer));
@@ -105,8 +105,7 @@ static qn_status take_step(bench *b, double *time) {
     double loss;
     QN_TRY(qn_model_zero_grads(b->model));
     for (int64_t g = 0; g < o->grad_accum; g++) {
-        QN_TRY(qn_model_forward(b->model, &batch, g, scale));
-        QN_TRY(qn_model_backward(b->model, NULL, NULL));
+        QN_TRY(qn_model_train_pass(b->model, &batch, g, scale, NULL, NULL));
     }
     QN_TRY(qn_optimizer_step(&b->optimizer, b->model, o, ++b->step, 1e-4));
     QN_TRY(qn_model_loss_sum(b->model, o->grad_accum, &loss));
@@ -118,6 +117,7 @@ static qn_status take_step(bench *b, double *time) {
 /* ---- measuring ------------------------------------------------------------------------------ */
 
 typedef struct figures {
+    const char *precision;
     double step_seconds; /* median */
     double best_seconds;
     double tokens_per_s, flops_per_token;
@@ -144,8 +144,8 @@ static qn_status measure(bench *b, qn_backend *backend, int64_t steps, figures *
     for (int64_t i = 0; i < steps && !status; i++) {
         status = take_step(b, &times[i]);
         if (status) break;
-        status = qn_measure_gemm(backend, (qn_dtype)b->options->precision, f->m, f->n, f->k, 0.05,
-                                 &ceilings[i]);
+        status = qn_measure_gemm(backend, (qn_precision)b->options->precision, f->m, f->n, f->k,
+                                 0.05, &ceilings[i]);
     }
     if (!status) {
         f->step_seconds = median(times, steps);
@@ -162,9 +162,8 @@ static double share(const figures *f) {
 
 static void print_figures(const arguments *a, const figures *f, const char *device) {
     const qn_train_options *o = &a->options;
-    printf("%s, %s, batch %lld × %lld × %lld micro-steps, on %s\n", o->model,
-           o->precision ? "bf16" : "fp32", (long long)o->batch_size, (long long)o->seq_len,
-           (long long)o->grad_accum, device);
+    printf("%s, %s, batch %lld × %lld × %lld micro-steps, on %s\n", o->model, f->precision,
+           (long long)o->batch_size, (long long)o->seq_len, (long long)o->grad_accum, device);
     printf("  step        %10.1f ms (median of %lld; best %.1f)\n", 1e3 * f->step_seconds,
            (long long)a->steps, 1e3 * f->best_seconds);
     printf("  tokens/s    %10.0f\n", f->tokens_per_s);
@@ -205,7 +204,7 @@ static qn_status write_json(const arguments *a, const figures *f, const char *de
             "\"grad_accum\": %lld, \"step_seconds\": %.6g, \"tokens_per_s\": %.6g,\n"
             " \"flops_per_token\": %.9g, \"gemm_flops_per_s\": %.6g, \"share\": %.4f,\n"
             " \"operations\": [",
-            QN_VERSION, device, o->model, o->precision ? "bf16" : "fp32", (long long)o->batch_size,
+            QN_VERSION, device, o->model, f->precision, (long long)o->batch_size,
             (long long)o->seq_len, (long long)o->grad_accum, f->step_seconds, f->tokens_per_s,
             f->flops_per_token, f->gemm_flops_per_s, share(f));
     for (int i = 0; i < count; i++) {
@@ -230,12 +229,13 @@ static qn_status profile(const arguments *a, const qn_config *config, qn_backend
     QN_TRY(qn_profile_open(backend, &profiler));
     qn_status status = open_bench(config, &a->options, profiler, &b);
     for (int i = 0; i <= PROFILED_STEPS && !status; i++) {
-        if (i == 1) qn_profile_reset(profiler);
-        status = take_step(&b, &time);
+        if (i == 1) status = qn_profile_reset(profiler);
+        if (!status) status = take_step(&b, &time);
     }
+    const qn_profile_entry *entries;
+    int count;
+    if (!status) status = qn_profile_read(profiler, &entries, &count);
     if (!status) {
-        const qn_profile_entry *entries;
-        const int count = qn_profile_read(profiler, &entries);
         print_breakdown(entries, count, PROFILED_STEPS, f->gemm_flops_per_s);
         if (a->json) status = write_json(a, f, device, entries, count, PROFILED_STEPS);
     }
@@ -254,6 +254,7 @@ static qn_status run(const arguments *a, const qn_config *config, qn_backend *ba
     qn_status status = open_bench(config, o, backend, &b);
     if (!status) status = measure(&b, backend, a->steps, &f);
     if (!status) {
+        f.precision = qn_dtype_name(qn_model_plan(b.model)->options.compute);
         f.tokens_per_s = (double)(f.m * o->grad_accum) / f.step_seconds;
         f.flops_per_token = qn_plan_flops_per_token(config, qn_model_params(b.model), o->seq_len);
         print_figures(a, &f, device.name);
@@ -268,7 +269,7 @@ static qn_status open_and_run(arguments *a) {
     qn_options_default(&a->options);
     QN_TRY(qn_train_flags_apply(&a->flags, &a->options));
     QN_TRY(qn_model_source_config(a->options.model, a->vocab_size, &config));
-    QN_TRY(qn_backend_open(a->options.backend, (int)a->options.threads, &backend));
+    QN_TRY(qn_open_backend(a->options.backend, a->options.threads, &backend));
     qn_status status = run(a, &config, backend);
     backend->ops->close(backend);
     return status;

@@ -10,7 +10,8 @@ static const struct argp_option options[] = {
     {"model", KEY_MODEL, "DIR", 0,
      "or a folder with config.json, weights and, to generate, tokenizer.model", 1},
     {"checkpoint", KEY_CHECKPOINT, "STEP", 0, "of the run (default: the newest)", 1},
-    {"backend", KEY_BACKEND, "NAME", 0, "auto or cpu (default auto)", 3},
+    {"backend", KEY_BACKEND, "NAME", 0,
+     "cpu, cuda, or auto for a GPU where there is one (default auto)", 3},
     {"threads", KEY_THREADS, "N", 0, "CPU threads; 0: one a core (default 0)", 3},
     {0}};
 

@@ -40,7 +40,8 @@ static const struct argp_option options[] = {
     {"seq-len", KEY_SEQ, "T", 0, "tokens of a sequence (default: the run's, or 256)", 2},
     {"overlap", KEY_OVERLAP, "X", 0,
      "leading share of a sequence that is context only (default: the run's, or 0.5)", 2},
-    {"precision", KEY_PRECISION, "NAME", 0, "fp32 or bf16 (default fp32)", 3},
+    {"precision", KEY_PRECISION, "NAME", 0,
+     "auto, fp32 or bf16 (default auto: fp32 on a CPU, bf16 on a GPU)", 3},
     {"json", KEY_JSON, "FILE", 0, "write the figures there too", 3},
     {0}};
 
@@ -50,7 +51,6 @@ typedef struct arguments {
     bool train_split;
     int64_t tokens, batch_size, seq_len;
     double overlap; /* negative: not given */
-    qn_dtype precision;
 } arguments;
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -81,9 +81,13 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         a->overlap = qn_arg_real(state, "--overlap", arg, 0, 0.99);
         break;
     case KEY_PRECISION:
-        a->precision = strcmp(arg, "bf16") ? QN_F32 : QN_BF16;
-        if (a->precision == QN_F32 && strcmp(arg, "fp32")) {
-            argp_error(state, "--precision is \"%s\", expected fp32 or bf16", arg);
+        a->choice.precision = QN_PRECISION_AUTO;
+        while (a->choice.precision < QN_N_PRECISIONS &&
+               strcmp(arg, qn_precision_names[a->choice.precision])) {
+            a->choice.precision++;
+        }
+        if (a->choice.precision == QN_N_PRECISIONS) {
+            argp_error(state, "--precision is \"%s\", expected auto, fp32 or bf16", arg);
         }
         break;
     case KEY_JSON:
@@ -135,7 +139,6 @@ static qn_status evaluate(const arguments *a, const qn_train_options *run,
                                   .batch_size = a->batch_size,
                                   .seq_len = run->seq_len,
                                   .grad_accum = 1,
-                                  .compute = a->precision,
                                   .documents = run->documents};
     qn_opened_model opened;
     QN_TRY(qn_open_model(&a->choice, &plan, &opened));

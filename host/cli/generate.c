@@ -138,7 +138,6 @@ qn_status cmd_generate(int argc, char **argv) {
                    .prompt = "",
                    .max_tokens = 200,
                    .sampling = {.temperature = 0.8, .top_p = 0.95, .seed = 1}};
-    a.choice.any_precision = true;
     const struct argp_child children[] = {{&qn_choice_flags, 0, NULL, 0}, {0}};
     const struct argp argp = {options, parse, NULL, doc, children, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);

@@ -4,7 +4,7 @@
 #include <sys/stat.h>
 
 #include "cli/commands.h"
-#include "quern/backend.h"
+#include "cli/open_backend.h"
 #include "quern/checkpoint.h"
 #include "quern/dataset.h"
 #include "quern/files.h"
@@ -38,7 +38,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static qn_status describe_machine(void) {
     qn_backend *backend;
     qn_device_info device;
-    QN_TRY(qn_backend_open("auto", 0, &backend));
+    QN_TRY(qn_open_backend("auto", 0, &backend));
     qn_status status = backend->ops->device_info(backend, &device);
     backend->ops->close(backend);
     if (status) return status;

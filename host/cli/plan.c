@@ -3,8 +3,8 @@
 
 #include "cli/arguments.h"
 #include "cli/commands.h"
+#include "cli/open_backend.h"
 #include "cli/train_flags.h"
-#include "quern/backend.h"
 #include "quern/model_source.h"
 
 static const char doc[] =
@@ -93,7 +93,7 @@ static qn_status print_plan(const arguments *a, const qn_train_options *o, qn_ba
     QN_TRY(qn_model_source_config(o->model, a->vocab_size, &config));
     QN_TRY(qn_params_make(&config, &params));
     qn_plan_options options = qn_options_plan(o);
-    qn_status status = qn_plan_set_precision(backend, (qn_dtype)o->precision, &options);
+    qn_status status = qn_plan_set_precision(backend, (qn_precision)o->precision, &options);
     if (!status) status = qn_plan_make(backend, &config, &params, &options, &plan);
     if (!status) {
         printf("%s (%s): %.2f M parameters, %.3g GFLOP a token; batch %lld × %lld tokens\n\n",
@@ -113,7 +113,7 @@ static qn_status plan(const arguments *a) {
     qn_backend *backend;
     qn_options_default(&options);
     QN_TRY(qn_train_flags_apply(&a->flags, &options));
-    QN_TRY(qn_backend_open(options.backend, (int)options.threads, &backend));
+    QN_TRY(qn_open_backend(options.backend, options.threads, &backend));
     qn_status status = print_plan(a, &options, backend);
     backend->ops->close(backend);
     return status;

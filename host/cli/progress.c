@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "quern/backend.h"
@@ -22,9 +23,11 @@ qn_status qn_progress_open(const qn_train_options *options, qn_progress *out) {
     *out = (qn_progress){.terminal = isatty(STDERR_FILENO), .val_loss = NAN, .bits_per_byte = NAN};
     if (!out->terminal) return QN_OK;
     qn_backend *backend;
-    QN_TRY(qn_backend_open(options->backend, (int)options->threads, &backend));
-    qn_status status =
-        qn_measure_gemm(backend, (qn_dtype)options->precision, 1024, 1024, 512, 0.2, &out->peak);
+    char *note; /* training tells it */
+    QN_TRY(qn_backend_open(options->backend, (int)options->threads, &backend, &note));
+    free(note);
+    qn_status status = qn_measure_gemm(backend, (qn_precision)options->precision, 1024, 1024, 512,
+                                       0.2, &out->peak);
     backend->ops->close(backend);
     return status;
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "quern/backend.h"
+#include "cli/open_backend.h"
 #include "quern/checkpoint.h"
 #include "quern/files.h"
 
@@ -48,10 +48,8 @@ static qn_status open_weights(const qn_model_choice *choice, qn_plan_options opt
         options.seq_len =
             config.max_seq_len < LONGEST_DEFAULT ? config.max_seq_len : LONGEST_DEFAULT;
     }
-    QN_TRY(qn_backend_open(choice->backend, choice->threads, &out->backend));
-    qn_dtype precision = options.compute;
-    if (choice->any_precision) QN_TRY(qn_default_precision(out->backend, &precision));
-    QN_TRY(qn_plan_set_precision(out->backend, precision, &options));
+    QN_TRY(qn_open_backend(choice->backend, choice->threads, &out->backend));
+    QN_TRY(qn_plan_set_precision(out->backend, choice->precision, &options));
     QN_TRY(qn_model_create(out->backend, &config, &options, &out->model));
     return qn_model_load(out->model, out->folder);
 }

@@ -11,7 +11,7 @@ typedef struct qn_model_choice {
     int64_t checkpoint; /* step of the run's checkpoint; -1: the newest */
     const char *backend;
     int threads;
-    bool any_precision; /* take the backend's rather than the plan's `compute` */
+    qn_precision precision;
 } qn_model_choice;
 
 /* Nothing chosen yet. */
@@ -27,9 +27,9 @@ typedef struct qn_opened_model {
     char *folder;
 } qn_opened_model;
 
-/* Loads the chosen weights into a model with these plan options, whose `compute` is the
- * precision asked for. A seq_len of 0 becomes the
- * longest that the model knows, at most 2,048. */
+/* Loads the chosen weights into a model with these plan options, but for the dtypes, which follow
+ * from the choice's precision. A seq_len of 0 becomes the longest that the model knows, at most
+ * 2,048. */
 qn_status qn_open_model(const qn_model_choice *choice, const qn_plan_options *options,
                         qn_opened_model *out);
 void qn_close_model(qn_opened_model *opened);

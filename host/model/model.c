@@ -1,5 +1,6 @@
 #include "quern/model.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 #include "model/model_impl.h"
@@ -13,9 +14,10 @@ void qn_model_set_stats(qn_model *m, qn_attn_stats *per_layer) { m->stats = per_
 
 /* ---- creation ---------------------------------------------------------------------- */
 
-static qn_status check_memory(const qn_model *m) {
+static qn_status check_device(qn_model *m) {
     qn_device_info info;
     QN_TRY(m->ops->device_info(m->backend, &info));
+    m->recorded.possible = info.graphs;
     if (m->plan.total_bytes <= info.memory_free) return QN_OK;
     return qn_error(QN_CODE_MEMORY,
                     "the plan needs %.2f GB and %s has %.2f GB free; a smaller --batch-size, a "
@@ -37,7 +39,7 @@ static qn_status set_positions(qn_model *m, int64_t B, int64_t T, int64_t start)
 
 static qn_status prepare(qn_model *m) {
     const qn_plan_options *o = &m->plan.options;
-    QN_TRY(check_memory(m));
+    QN_TRY(check_device(m));
     m->positions = malloc((size_t)(o->batch_size * o->seq_len) * sizeof *m->positions);
     if (!m->positions) {
         return qn_error(QN_CODE_MEMORY, "no host memory for the positions of %lld tokens",
@@ -55,6 +57,10 @@ static qn_status prepare(qn_model *m) {
             m->stream,
             qn_tensor_2d(qn_buffer_at(m, QN_BUF_ROPE, 0), QN_F32, o->seq_len, m->config.head_dim),
             m->config.rope_theta));
+    }
+    if (m->plan.buffers[QN_BUF_LOSS_SUMS].name) {
+        QN_TRY(m->ops->host_alloc(m->backend, (size_t)(o->grad_accum + 1) * sizeof *m->result,
+                                  (void **)&m->result));
     }
     return set_positions(m, o->batch_size, o->seq_len, 0);
 }
@@ -81,6 +87,8 @@ failed:
 
 void qn_model_destroy(qn_model *m) {
     if (!m) return;
+    m->ops->graph_destroy(m->recorded.graph);
+    if (m->result) m->ops->host_free(m->backend, m->result);
     if (m->arena) m->ops->free(m->backend, m->arena);
     if (m->stream) m->ops->stream_destroy(m->stream);
     qn_params_free(&m->params);
@@ -141,7 +149,7 @@ static qn_status upload(qn_model *m, qn_buffer_id id, const int32_t *values, int
                         QN_COPY_TO_DEVICE);
 }
 
-static qn_status upload_batch(qn_model *m, const qn_batch *batch) {
+qn_status qn_upload_batch(qn_model *m, const qn_batch *batch) {
     const qn_plan_options *o = &m->plan.options;
     const int64_t N = o->batch_size * o->seq_len;
     QN_TRY(set_positions(m, o->batch_size, o->seq_len, 0));
@@ -150,16 +158,21 @@ static qn_status upload_batch(qn_model *m, const qn_batch *batch) {
     return upload(m, QN_BUF_DOC_START, batch->doc_start, N);
 }
 
+qn_status qn_check_micro_step(const qn_model *m, int64_t micro_step) {
+    if (micro_step >= 0 && micro_step < m->plan.options.grad_accum) return QN_OK;
+    return qn_error(QN_CODE_INVALID, "micro-step %lld: expected 0 to %lld, as the plan has it",
+                    (long long)micro_step, (long long)m->plan.options.grad_accum - 1);
+}
+
 qn_status qn_model_forward(qn_model *m, const qn_batch *batch, int64_t micro_step,
                            float grad_scale) {
     QN_TRY(qn_check_training(m, "forward pass"));
-    if (micro_step < 0 || micro_step >= m->plan.options.grad_accum) {
-        return qn_error(QN_CODE_INVALID, "micro-step %lld: expected 0 to %lld, as the plan has it",
-                        (long long)micro_step, (long long)m->plan.options.grad_accum - 1);
-    }
-    QN_TRY(upload_batch(m, batch));
+    QN_TRY(qn_check_micro_step(m, micro_step));
+    QN_TRY(qn_upload_batch(m, batch));
     return qn_forward_loss(m, micro_step, grad_scale, true);
 }
+
+/* ---- results ---------------------------------------------------------------------------- */
 
 qn_status qn_model_loss_sum(qn_model *m, int64_t n_micro_steps, double *out) {
     const float *sums = qn_buffer_at(m, QN_BUF_LOSS_SUMS, 0);
@@ -169,12 +182,21 @@ qn_status qn_model_loss_sum(qn_model *m, int64_t n_micro_steps, double *out) {
         return qn_error(QN_CODE_INVALID, "losses of %lld micro-steps: the plan has %lld",
                         (long long)n_micro_steps, (long long)most);
     }
-    for (int64_t i = 0; i < n_micro_steps; i++) {
-        float sum;
-        QN_TRY(m->ops->copy(m->stream, &sum, sums + i, sizeof sum, QN_COPY_TO_HOST));
-        QN_TRY(m->ops->stream_sync(m->stream));
-        *out += sum;
-    }
+    QN_TRY(m->ops->copy(m->stream, m->result, sums, (size_t)n_micro_steps * sizeof *sums,
+                        QN_COPY_TO_HOST));
+    QN_TRY(m->ops->stream_sync(m->stream));
+    for (int64_t i = 0; i < n_micro_steps; i++) *out += m->result[i];
+    return QN_OK;
+}
+
+qn_status qn_model_step_result(qn_model *m, int64_t n_micro_steps, double *loss_sum,
+                               double *grad_norm) {
+    QN_TRY(qn_check_training(m, "result of a step"));
+    float *sum_squares = m->result + m->plan.options.grad_accum;
+    QN_TRY(m->ops->copy(m->stream, sum_squares, qn_buffer_at(m, QN_BUF_GRAD_SUMSQ, 0),
+                        sizeof *sum_squares, QN_COPY_TO_HOST));
+    QN_TRY(qn_model_loss_sum(m, n_micro_steps, loss_sum));
+    *grad_norm = sqrt(*sum_squares);
     return QN_OK;
 }
 
@@ -182,7 +204,7 @@ qn_status qn_model_evaluate(qn_model *m, const qn_batch *batch, double *loss_sum
     if (m->plan.options.mode == QN_PLAN_GENERATE) {
         return wrong_mode(m, "evaluation", "QN_PLAN_EVAL or QN_PLAN_TRAIN");
     }
-    QN_TRY(upload_batch(m, batch));
+    QN_TRY(qn_upload_batch(m, batch));
     QN_TRY(qn_forward_loss(m, 0, 0, false));
     return qn_model_loss_sum(m, 1, loss_sum);
 }

@@ -151,7 +151,7 @@ static void place_head(layout *l) {
         return;
     }
     place_scratch(l, QN_BUF_LOSSES, "losses", QN_F32, l->N, 1);
-    place_scratch(l, QN_BUF_LOSS_SUMS, "loss sums", QN_F32, o->grad_accum, 1);
+    place_scratch(l, QN_BUF_LOSS_SUMS, "loss sums", QN_F32, o->grad_accum + 1, 1);
 }
 
 static void place_gradients(layout *l) {

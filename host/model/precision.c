@@ -38,24 +38,29 @@ static qn_status check_dtype(const char *what, qn_dtype dtype) {
                     (unsigned)dtype <= QN_U16 ? qn_dtype_name(dtype) : "unknown");
 }
 
-qn_status qn_plan_set_precision(qn_backend *backend, qn_dtype precision, qn_plan_options *options) {
-    qn_device_info device;
-    QN_TRY(check_dtype("precision", precision));
-    QN_TRY(describe(backend, &device));
-    const bool stored = stores(&device, precision);
-    if (!stored && !stores(&device, QN_F32)) {
-        return qn_error(QN_CODE_USAGE, "precision %s: %s stores %s; choose one of these",
-                        qn_dtype_name(precision), device.name, show_storage(&device).text);
-    }
-    options->compute = precision;
-    options->storage = stored ? precision : QN_F32;
-    return QN_OK;
+const char *const qn_precision_names[] = {"auto", "fp32", "bf16", NULL};
+
+static qn_dtype dtype_of(qn_precision precision, const qn_device_info *device) {
+    const bool bf16 =
+        precision == QN_PRECISION_AUTO ? !stores(device, QN_F32) : precision == QN_PRECISION_BF16;
+    return bf16 ? QN_BF16 : QN_F32;
 }
 
-qn_status qn_default_precision(qn_backend *backend, qn_dtype *out) {
+qn_status qn_plan_set_precision(qn_backend *backend, qn_precision precision,
+                                qn_plan_options *options) {
     qn_device_info device;
+    if ((unsigned)precision >= QN_N_PRECISIONS) {
+        return qn_error(QN_CODE_USAGE, "precision %d: expected auto, fp32 or bf16", (int)precision);
+    }
     QN_TRY(describe(backend, &device));
-    *out = stores(&device, QN_F32) ? QN_F32 : device.storage[0];
+    const qn_dtype dtype = dtype_of(precision, &device);
+    const bool stored = stores(&device, dtype);
+    if (!stored && !stores(&device, QN_F32)) {
+        return qn_error(QN_CODE_USAGE, "precision %s: %s stores %s; choose one of these",
+                        qn_dtype_name(dtype), device.name, show_storage(&device).text);
+    }
+    options->compute = dtype;
+    options->storage = stored ? dtype : QN_F32;
     return QN_OK;
 }
 

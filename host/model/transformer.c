@@ -407,11 +407,11 @@ qn_status qn_forward_blocks(qn_model *m) {
                         hidden(m, QN_BUF_RESID_MID, m->config.n_layers - 1));
 }
 
-qn_status qn_forward_loss(qn_model *m, int64_t micro_step, float grad_scale, bool train) {
+qn_status qn_forward_loss(qn_model *m, int64_t slot, float grad_scale, bool train) {
     QN_TRY(qn_forward_blocks(m));
     QN_TRY(classifier(m, grad_scale, train));
     float *sums = qn_buffer_at(m, QN_BUF_LOSS_SUMS, 0);
-    return m->ops->sum(m->stream, qn_per_token(m, QN_BUF_LOSSES, 0), sums + micro_step);
+    return m->ops->sum(m->stream, qn_per_token(m, QN_BUF_LOSSES, 0), sums + slot);
 }
 
 /* Tells that the gradients of the parameters from `first` up to `end` are final. */

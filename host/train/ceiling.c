@@ -39,8 +39,8 @@ static qn_status best_time(const qn_ops *ops, qn_stream *stream, const qn_gemm_a
     return QN_OK;
 }
 
-qn_status qn_measure_gemm(qn_backend *backend, qn_dtype precision, int64_t m, int64_t n, int64_t k,
-                          double seconds, double *flops_per_s) {
+qn_status qn_measure_gemm(qn_backend *backend, qn_precision precision, int64_t m, int64_t n,
+                          int64_t k, double seconds, double *flops_per_s) {
     const qn_ops *ops = backend->ops;
     qn_plan_options dtypes;
     QN_TRY(qn_plan_set_precision(backend, precision, &dtypes));

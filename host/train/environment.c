@@ -19,10 +19,15 @@ static bool same(const json_t *a, const json_t *b, const char *key) {
 /* Appends what differs to `changes`, if anything does. */
 static qn_status compare(const json_t *before, const json_t *now, int64_t step, json_t *changes,
                          char **change) {
-    if (same(before, now, "device") && same(before, now, "version")) return QN_OK;
-    char *text = qn_path("from step %lld on quern %s runs on %s, before quern %s on %s",
+    const bool told = json_object_get(before, "precision"); /* by newer versions */
+    if (same(before, now, "device") && same(before, now, "version") &&
+        (!told || same(before, now, "precision"))) {
+        return QN_OK;
+    }
+    char *text = qn_path("from step %lld on quern %s runs on %s in %s, before quern %s on %s in %s",
                          (long long)step, text_of(now, "version"), text_of(now, "device"),
-                         text_of(before, "version"), text_of(before, "device"));
+                         text_of(now, "precision"), text_of(before, "version"),
+                         text_of(before, "device"), text_of(before, "precision"));
     if (!text || json_array_append_new(changes, json_string(text))) {
         free(text);
         return qn_error(QN_CODE_MEMORY, "no memory for run.json");
@@ -48,8 +53,9 @@ static qn_status add_changes(const char *path, int64_t step, json_t *now, char *
 qn_status qn_environment_to_json(const qn_environment *now, const char *path, json_t **out,
                                  char **change) {
     *change = NULL;
-    *out = json_pack("{s:s, s:s, s:s, s:i, s:o}", "version", QN_VERSION, "device", now->device.name,
-                     "arch", now->device.arch, "threads", now->device.n_threads, "data",
+    *out = json_pack("{s:s, s:s, s:s, s:s, s:i, s:o}", "version", QN_VERSION, "device",
+                     now->device.name, "arch", now->device.arch, "precision",
+                     qn_dtype_name(now->precision), "threads", now->device.n_threads, "data",
                      qn_fingerprint_to_json(&now->data));
     if (!*out) return qn_error(QN_CODE_MEMORY, "no memory for run.json");
     if (!now->step || !qn_path_exists(path)) return QN_OK;

@@ -47,6 +47,27 @@ qn_status qn_optimizer_step(const qn_optimizer *optimizer, qn_model *model,
                           .beta1 = (float)options->beta1,
                           .beta2 = (float)options->beta2,
                           .eps = (float)options->eps,
-                          .step = step};
+                          .step = step,
+                          .stochastic_rounding = options->weight_rounding == QN_ROUND_STOCHASTIC,
+                          .seed = (uint64_t)options->seed};
     return ops->adamw(stream, &args);
+}
+
+qn_status qn_optimizer_check(const qn_plan_options *plan, const qn_train_options *options) {
+    if (options->weight_rounding == QN_ROUND_NEAREST || plan->storage != QN_F32) return QN_OK;
+    return qn_error(QN_CODE_USAGE,
+                    "--weight-rounding is stochastic, but this run stores its weights in fp32, "
+                    "which nothing rounds: leave the flag out, or take --precision bf16 on a "
+                    "backend that stores bf16, which the CPU does not");
+}
+
+qn_status qn_optimizer_resume(qn_model *model, const qn_train_options *options, int64_t step) {
+    if (options->weight_rounding == QN_ROUND_NEAREST || step == 0) return QN_OK;
+    const int64_t count = qn_model_params(model)->n_elements;
+    return qn_model_backend(model)->ops->cast_stochastic(
+        qn_model_stream(model),
+        qn_tensor_1d(qn_model_buffer(model, QN_BUF_WEIGHTS), qn_model_plan(model)->options.storage,
+                     count),
+        qn_tensor_1d(qn_model_buffer(model, QN_BUF_PARAMS), QN_F32, count), (uint64_t)options->seed,
+        step);
 }

@@ -12,7 +12,7 @@
 #include "train/environment.h"
 
 static const char *const schedules[] = {"cosine", "wsd", "constant", NULL};
-static const char *const precisions[] = {"fp32", "bf16", NULL}; /* in the order of qn_dtype */
+static const char *const roundings[] = {"nearest", "stochastic", NULL};
 static const char *const attentions[] = {"auto", "naive", "fused", NULL};
 static const char *const recomputes[] = {"none", "norms", "block", NULL};
 static const char *const switches[] = {"off", "on", NULL};
@@ -54,14 +54,20 @@ static const qn_option table[] = {
     REAL(eps, "eps", "1e-08", 1e-30, 1, FIXED, "X", "AdamW's epsilon"),
     REAL(clip, "clip", "1", 0, 1e30, FIXED, "X", "largest norm of the gradient; 0: off"),
     INT(seed, "seed", "1", 0, MANY, FIXED, "N", "of initial weights and the order of the data"),
-    CHOICE(precision, "precision", "fp32", precisions, FIXED, "NAME",
-           "operands of matrix products: fp32 or bf16"),
+    CHOICE(precision, "precision", "auto", qn_precision_names, FIXED, "NAME",
+           "operands of matrix products, and what else is stored in their precision: fp32, bf16, "
+           "or auto for fp32 on a CPU and bf16 on a GPU"),
+    CHOICE(weight_rounding, "weight-rounding", "nearest", roundings, FIXED, "NAME",
+           "of the weights that are stored in bf16 beside fp32 masters: nearest or stochastic"),
     CHOICE(attention, "attention", "auto", attentions, FIXED, "NAME", "auto, naive or fused"),
     CHOICE(recompute, "recompute", "none", recomputes, FIXED, "POLICY",
            "what the backward pass computes again to save memory: none, norms (and "
            "activations) or block"),
     CHOICE(documents, "documents", "on", switches, FIXED, "on|off",
            "attention stays inside a document"),
+    CHOICE(deterministic, "deterministic", "off", switches, FIXED, "on|off",
+           "the same bits each time on a GPU, where the backward pass of attention is slower for "
+           "it; a CPU always gives them"),
     INT(eval_every, "eval-every", "1600", 0, MANY, RESUMABLE, "N",
         "steps between evaluations; 0: only at the end"),
     INT(eval_tokens, "eval-tokens", "16384", 1, MANY, RESUMABLE, "N",
@@ -73,7 +79,8 @@ static const qn_option table[] = {
     INT(keep_last, "keep-last", "2", 1, MANY, RESUMABLE, "N", "newest checkpoints kept"),
     INT(keep_every, "keep-every", "0", 0, MANY, RESUMABLE, "N",
         "checkpoints kept for good: those at multiples of N steps; 0: none"),
-    STRING(backend, "backend", "auto", RESUMABLE, "NAME", "auto or cpu"),
+    STRING(backend, "backend", "auto", RESUMABLE, "NAME",
+           "cpu, cuda, or auto for a GPU where there is one"),
     INT(threads, "threads", "0", 0, 4096, RESUMABLE, "N", "CPU threads; 0: one a core"),
 };
 
@@ -104,7 +111,8 @@ qn_plan_options qn_options_plan(const qn_train_options *o) {
                              .grad_accum = o->grad_accum,
                              .recompute = (qn_recompute)o->recompute,
                              .attention = (qn_attn_impl)o->attention,
-                             .documents = o->documents};
+                             .documents = o->documents,
+                             .deterministic = o->deterministic};
 }
 
 /* ---- one option from text and back --------------------------------------------------- */

@@ -17,6 +17,7 @@
 #include "quern/model_source.h"
 #include "quern/optimizer.h"
 #include "quern/train.h"
+#include "train/input.h"
 #include "train/run_log.h"
 #include "train/schedule.h"
 
@@ -33,8 +34,10 @@ typedef struct training {
     qn_run_log log;
     qn_train_state state;
     char data_before[QN_OPTION_TEXT]; /* the folder that run.json names, on a resume */
-    int32_t *host;                    /* tokens, targets, document starts of one micro-batch */
-    double begun;                     /* clock at which `seconds` of training would be 0 */
+    qn_input input;
+    qn_batch next; /* the micro-batch that comes next, in the input's memory */
+    bool has_next;
+    double begun; /* clock at which `seconds` of training would be 0 */
     int64_t saved_step;
     int lock; /* on the run's folder; -1 before it is taken */
 } training;
@@ -109,14 +112,14 @@ static qn_status check_folder(training *t, bool resume) {
 }
 
 static qn_status write_run_json(const training *t, const char *path) {
-    qn_environment now = {.data = t->state.data, .step = t->state.step};
+    qn_environment now = {.precision = qn_model_plan(t->model)->options.compute,
+                          .data = t->state.data,
+                          .step = t->state.step};
     char *change;
     QN_TRY(t->backend->ops->device_info(t->backend, &now.device));
     QN_TRY(qn_options_save(&t->options, &now, path, &change));
-    char *line = change ? qn_path("%s: losses may differ in their last bits from those of an "
-                                  "uninterrupted run",
-                                  change)
-                        : NULL;
+    char *line =
+        change ? qn_path("%s: losses may differ from those of an uninterrupted run", change) : NULL;
     if (line) note(t, line);
     free(line);
     free(change);
@@ -181,12 +184,11 @@ static qn_status open_config(const training *t, bool resume, qn_config *config) 
 
 static qn_status open_model(training *t, const qn_config *config) {
     qn_plan_options plan = qn_options_plan(&t->options);
-    QN_TRY(qn_plan_set_precision(t->backend, (qn_dtype)t->options.precision, &plan));
+    QN_TRY(qn_plan_set_precision(t->backend, (qn_precision)t->options.precision, &plan));
+    QN_TRY(qn_optimizer_check(&plan, &t->options));
     QN_TRY(qn_model_create(t->backend, config, &plan, &t->model));
     QN_TRY(qn_optimizer_make(qn_model_params(t->model), t->options.weight_decay, &t->optimizer));
-    const size_t tokens = (size_t)(plan.batch_size * plan.seq_len);
-    t->host = malloc(3 * tokens * sizeof *t->host);
-    return t->host ? QN_OK : no_memory("a batch");
+    return qn_input_open(t->backend, plan.batch_size * plan.seq_len, &t->input);
 }
 
 /* A checkpoint goes on with the text that it was trained on, wherever that lies now. */
@@ -216,6 +218,7 @@ static qn_status load_checkpoint(training *t, const char *checkpoint) {
     QN_TRY(check_same_data(t, checkpoint, &data));
     t->state.data = data;
     QN_TRY(qn_checkpoint_load(checkpoint, t->model));
+    QN_TRY(qn_optimizer_resume(t->model, &t->options, t->state.step));
     t->saved_step = t->state.step;
     return qn_checkpoint_clean(t->options.run, t->state.step);
 }
@@ -270,10 +273,18 @@ static qn_status lock_folder(training *t) {
 static qn_status note_emulation(const training *t) {
     qn_device_info device;
     QN_TRY(t->backend->ops->device_info(t->backend, &device));
-    if (t->options.precision == QN_BF16 && !device.bf16_gemm) {
+    if (qn_model_plan(t->model)->options.compute == QN_BF16 && !device.bf16_gemm) {
         note(t, "bf16 is emulated, which is slower than fp32: this CPU has no bf16 instructions, "
                 "or this build no oneDNN");
     }
+    return QN_OK;
+}
+
+static qn_status open_backend(training *t) {
+    char *passed_over;
+    QN_TRY(qn_backend_open(t->options.backend, (int)t->options.threads, &t->backend, &passed_over));
+    if (passed_over) note(t, passed_over);
+    free(passed_over);
     return QN_OK;
 }
 
@@ -281,13 +292,13 @@ static qn_status open_training(training *t, bool resume) {
     QN_TRY(check_folder(t, resume));
     QN_TRY(lock_folder(t));
     QN_TRY(qn_comm_open(&t->comm));
-    QN_TRY(qn_backend_open(t->options.backend, (int)t->options.threads, &t->backend));
-    QN_TRY(note_emulation(t));
+    QN_TRY(open_backend(t));
     QN_TRY(qn_dataset_open(t->options.data, &t->dataset));
     qn_config config;
     QN_TRY(open_config(t, resume, &config));
     QN_TRY(open_loaders(t, config.vocab_size));
     QN_TRY(open_model(t, &config));
+    QN_TRY(note_emulation(t));
     QN_TRY(open_state(t, resume));
     QN_TRY(write_folder(t));
     QN_TRY(lock_folder(t));
@@ -299,12 +310,12 @@ static qn_status open_training(training *t, bool resume) {
 static void close_training(training *t) {
     if (t->lock >= 0) close(t->lock);
     qn_run_log_close(&t->log);
-    free(t->host);
     qn_optimizer_free(&t->optimizer);
     qn_model_destroy(t->model);
     qn_loader_close(t->val_loader);
     qn_loader_close(t->train_loader);
     qn_dataset_close(&t->dataset);
+    qn_input_close(&t->input);
     if (t->backend) t->backend->ops->close(t->backend);
     if (t->comm) t->comm->ops->close(t->comm);
 }
@@ -320,17 +331,29 @@ static int64_t step_tokens(const training *t) {
     return batch_tokens(t) * t->options.grad_accum * t->comm->n_ranks;
 }
 
-/* The next micro-batch of this rank; ranks take turns of B sequences. */
-static qn_status next_batch(training *t, int64_t micro_step, qn_batch *batch) {
-    const int64_t B = t->options.batch_size, T = t->options.seq_len, N = B * T;
+/* Fills the micro-batch of this rank that is `micro_step` after the step's first; ranks take turns
+ * of B sequences. */
+static qn_status fill_next(training *t, int64_t micro_step) {
+    const int64_t B = t->options.batch_size, T = t->options.seq_len;
     const int64_t first = t->state.sequences + (micro_step * t->comm->n_ranks + t->comm->rank) * B;
-    int32_t *tokens = t->host, *targets = tokens + N, *doc_start = targets + N;
+    int32_t *tokens, *targets, *doc_start;
+    QN_TRY(qn_input_acquire(&t->input, &tokens, &targets, &doc_start));
     for (int64_t b = 0; b < B; b++) {
         QN_TRY(qn_loader_fill(t->train_loader, first + b, tokens + b * T, targets + b * T,
                               doc_start + b * T));
     }
-    *batch = (qn_batch){tokens, targets, doc_start};
+    t->next = (qn_batch){tokens, targets, doc_start};
+    t->has_next = true;
     return QN_OK;
+}
+
+/* Enqueues the passes of micro-step g and, while the device is at work, fills the next one. */
+static qn_status run_micro_step(training *t, int64_t g, qn_grads_ready ready) {
+    if (!t->has_next) QN_TRY(fill_next(t, g));
+    QN_TRY(qn_model_train_pass(t->model, &t->next, g, 1.0f / (float)step_tokens(t), ready, t));
+    QN_TRY(qn_input_release(&t->input, qn_model_stream(t->model)));
+    t->has_next = false;
+    return g + 1 < t->options.grad_accum ? fill_next(t, g + 1) : QN_OK;
 }
 
 /* Sums a range of gradients over the ranks as soon as it is final. */
@@ -338,17 +361,6 @@ static qn_status reduce_gradients(void *context, int64_t offset, int64_t count, 
     training *t = context;
     float *grads = qn_model_buffer(t->model, QN_BUF_GRADS);
     return t->comm->ops->all_reduce(t->comm, stream, grads + offset, count);
-}
-
-static qn_status read_norm(training *t, double *norm) {
-    const qn_ops *ops = t->backend->ops;
-    qn_stream *stream = qn_model_stream(t->model);
-    float sumsq;
-    QN_TRY(ops->copy(stream, &sumsq, qn_model_buffer(t->model, QN_BUF_GRAD_SUMSQ), sizeof sumsq,
-                     QN_COPY_TO_HOST));
-    QN_TRY(ops->stream_sync(stream));
-    *norm = sqrt(sumsq);
-    return QN_OK;
 }
 
 /* `name` and `value`: the number that is not finite. */
@@ -371,18 +383,15 @@ static qn_status train_step(training *t, qn_step_report *report) {
     double loss_sum, norm;
     QN_TRY(qn_model_zero_grads(t->model));
     for (int64_t g = 0; g < G; g++) {
-        qn_batch batch;
-        const bool last = g == G - 1;
-        QN_TRY(next_batch(t, g, &batch));
-        QN_TRY(qn_model_forward(t->model, &batch, g, 1.0f / (float)step_tokens(t)));
-        QN_TRY(qn_model_backward(t->model, last ? reduce_gradients : NULL, t));
+        const bool reduces = g == G - 1 && t->comm->n_ranks > 1;
+        QN_TRY(run_micro_step(t, g, reduces ? reduce_gradients : NULL));
     }
     QN_TRY(
         t->comm->ops->all_reduce(t->comm, stream, qn_model_buffer(t->model, QN_BUF_LOSS_SUMS), G));
     const double lr = qn_learning_rate(&t->options, step);
     QN_TRY(qn_optimizer_step(&t->optimizer, t->model, &t->options, step, lr));
-    QN_TRY(qn_model_loss_sum(t->model, G, &loss_sum));
-    QN_TRY(read_norm(t, &norm));
+    if (step < t->options.steps) QN_TRY(fill_next(t, G));
+    QN_TRY(qn_model_step_result(t->model, G, &loss_sum, &norm));
     const double loss = loss_sum / (double)step_tokens(t);
     if (!isfinite(loss)) return not_finite(t, step, "loss", loss);
     if (!isfinite(norm)) return not_finite(t, step, "gradient's norm", norm);

@@ -16,9 +16,12 @@ qn_status qn_cpu_open(int n_threads, qn_backend **out);
  * QN_CODE_UNSUPPORTED where there is no GPU, no driver, or none that this build is for. */
 qn_status qn_cuda_open(qn_backend **out);
 
-/* Opens the backend of that name: "cpu", "cuda", or "auto" for the best of this build and machine
- * that has every operation, which is "cpu" so far. */
-qn_status qn_backend_open(const char *name, int n_threads, qn_backend **out);
+/* Whether there is a driver that does not say that it sees no GPU. */
+bool qn_cuda_has_gpu(void);
+
+/* Opens the backend of that name: "cpu", "cuda", or "auto", which is a GPU that this build can use,
+ * else the CPU. *note, malloc'ed, is why "auto" passes over a GPU that is there, else NULL. */
+qn_status qn_backend_open(const char *name, int n_threads, qn_backend **out, char **note);
 
 #ifdef __cplusplus
 }

@@ -5,11 +5,13 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "quern/inline.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-static inline float qn_float_of_bf16(uint16_t x) {
+QN_INLINE float qn_float_of_bf16(uint16_t x) {
     const uint32_t bits = (uint32_t)x << 16;
     float wide;
     memcpy(&wide, &bits, sizeof wide);
@@ -17,7 +19,7 @@ static inline float qn_float_of_bf16(uint16_t x) {
 }
 
 /* To nearest, ties to even; a NaN keeps its sign and becomes quiet. */
-static inline uint16_t qn_bf16_of_float(float x) {
+QN_INLINE uint16_t qn_bf16_of_float(float x) {
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     uint32_t rounded = bits + 0x7fffu + ((bits >> 16) & 1);
@@ -26,7 +28,7 @@ static inline uint16_t qn_bf16_of_float(float x) {
 }
 
 /* The float nearest to x that bf16 can hold. */
-static inline float qn_round_bf16(float x) { return qn_float_of_bf16(qn_bf16_of_float(x)); }
+QN_INLINE float qn_round_bf16(float x) { return qn_float_of_bf16(qn_bf16_of_float(x)); }
 
 #ifdef __cplusplus
 }

@@ -66,8 +66,18 @@ typedef qn_status (*qn_grads_ready)(void *context, int64_t offset, int64_t count
 /* Backward pass of the forward pass just made; gradients add. `ready` is nullable. */
 qn_status qn_model_backward(qn_model *model, qn_grads_ready ready, void *context);
 
+/* Both passes of a micro-step, as the two calls above make them. Where the backend records
+ * graphs and `ready` is NULL, they are recorded on the second call and from then on launched as
+ * one; grad_scale should stay the same, for another one is recorded anew. The batch stays as it is
+ * until the stream has passed this call. */
+qn_status qn_model_train_pass(qn_model *model, const qn_batch *batch, int64_t micro_step,
+                              float grad_scale, qn_grads_ready ready, void *context);
+
 /* Sum of the losses of micro-steps 0 … n−1, in nats; waits for the device. */
 qn_status qn_model_loss_sum(qn_model *model, int64_t n_micro_steps, double *out);
+/* The same, and the norm of the gradient as the optimizer's step found it. */
+qn_status qn_model_step_result(qn_model *model, int64_t n_micro_steps, double *loss_sum,
+                               double *grad_norm);
 
 /* Forward pass without gradients: sum of the losses of a batch; waits for the device. */
 qn_status qn_model_evaluate(qn_model *model, const qn_batch *batch, double *loss_sum);
@@ -79,7 +89,8 @@ qn_status qn_model_extend(qn_model *model, const int32_t *tokens, int64_t start,
                           float *logits);
 
 /* Statistics of attention in the next forward passes: n_layers entries, or NULL for none
- * (the default). They stay the caller's, in device memory. */
+ * (the default). The entries stay the caller's, and as they are while they are set; what they
+ * point to is device memory. */
 void qn_model_set_stats(qn_model *model, qn_attn_stats *per_layer);
 
 #ifdef __cplusplus

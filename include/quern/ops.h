@@ -47,6 +47,7 @@ extern "C" {
 typedef struct qn_backend qn_backend; /* a device, opened; see backend.h */
 typedef struct qn_stream qn_stream;   /* an ordered queue of work */
 typedef struct qn_event qn_event;     /* a point in a stream */
+typedef struct qn_graph qn_graph;     /* calls on a stream, recorded to be repeated */
 
 enum { QN_MAX_STORAGE = 4 };
 
@@ -59,6 +60,7 @@ typedef struct qn_device_info {
     bool bf16_gemm;                   /* the hardware has bf16 matrix instructions */
     qn_dtype storage[QN_MAX_STORAGE]; /* storage dtypes, best first */
     int n_storage;                    /* 1 to QN_MAX_STORAGE */
+    bool graphs;                      /* streams can be captured */
 } qn_device_info;
 
 typedef enum qn_copy_kind {
@@ -259,7 +261,9 @@ typedef struct qn_adamw_segment {
  * elements outside any segment stay as they are (frozen).
  * weights: nullable; the working copy of the parameters that operations read, `count`
  * elements of weights_dtype, a storage dtype other than fp32. Each new parameter is
- * written there too, rounded to nearest even. */
+ * written there too, rounded to nearest even, or, with stochastic_rounding, as
+ * cast_stochastic rounds element i of the arrays with this seed and step; the masters
+ * are the same bits either way. stochastic_rounding without weights is refused. */
 typedef struct qn_adamw_args {
     float *param;      /* (device) */
     const float *grad; /* (device) */
@@ -273,6 +277,8 @@ typedef struct qn_adamw_args {
     float grad_scale, clip;
     float lr, beta1, beta2, eps;
     int64_t step;
+    bool stochastic_rounding;
+    uint64_t seed; /* of stochastic_rounding */
 } qn_adamw_args;
 
 /* ---- the table --------------------------------------------------------------- */
@@ -284,6 +290,10 @@ typedef struct qn_ops {
     /* Memory of the device, aligned to 64 bytes at least; *out is NULL for 0 bytes. */
     qn_status (*alloc)(qn_backend *, size_t bytes, void **out);
     void (*free)(qn_backend *, void *memory);
+    /* Memory of the host that copies reach at full speed and without waiting (page-locked on a
+     * GPU); *out is NULL for 0 bytes. */
+    qn_status (*host_alloc)(qn_backend *, size_t bytes, void **out);
+    void (*host_free)(qn_backend *, void *memory);
     qn_status (*stream_create)(qn_backend *, qn_stream **out);
     void (*stream_destroy)(qn_stream *);
     /* Waits until all work of the stream is done; returns its first error. */
@@ -292,14 +302,30 @@ typedef struct qn_ops {
     void (*event_destroy)(qn_event *);
     qn_status (*event_record)(qn_event *, qn_stream *);
     qn_status (*stream_wait)(qn_stream *, qn_event *);
+    /* Waits until the work before the recorded point is done; at once when nothing is recorded. */
+    qn_status (*event_sync)(qn_event *);
     /* Seconds between two recorded events; waits for the later one. */
     qn_status (*event_elapsed)(qn_event *start, qn_event *end, double *seconds);
 
-    /* moving bytes */
+    /* Between the two, calls on the stream are recorded and do not run; device memory and
+     * arguments are those of the recorded calls whenever the graph runs, and host memory must
+     * stay. Only where device_info says `graphs`, else QN_CODE_UNSUPPORTED; waiting for the
+     * stream meanwhile is an error. capture_end gives no graph when a call failed since. */
+    qn_status (*capture_begin)(qn_stream *);
+    qn_status (*capture_end)(qn_stream *, qn_graph **out);
+    qn_status (*graph_launch)(qn_stream *, qn_graph *);
+    void (*graph_destroy)(qn_graph *);
+
+    /* Moving bytes. Memory of the host stays the call's until the stream has been waited for. */
     qn_status (*copy)(qn_stream *, void *dst, const void *src, size_t bytes, qn_copy_kind kind);
     qn_status (*zero)(qn_stream *, void *dst, size_t bytes);
     /* dst = src converted, elementwise; the same shape, any strides. fp32 and bf16. */
     qn_status (*cast)(qn_stream *, qn_tensor dst, qn_tensor src);
+    /* dst (bf16) = src (fp32), both dense and of one shape, rounded stochastically: element i,
+     * in memory order, is qn_bf16_stochastic_at(src[i], seed, step, i) of rounding.h, the same
+     * bits on every backend. step from 1. */
+    qn_status (*cast_stochastic)(qn_stream *, qn_tensor dst, qn_tensor src, uint64_t seed,
+                                 int64_t step);
     /* dst = a + b, elementwise, (N,C) (storage); dst may be a or b. */
     qn_status (*add)(qn_stream *, qn_tensor dst, qn_tensor a, qn_tensor b);
 

@@ -13,6 +13,8 @@ extern "C" {
 
 typedef enum qn_schedule { QN_SCHEDULE_COSINE, QN_SCHEDULE_WSD, QN_SCHEDULE_CONSTANT } qn_schedule;
 
+typedef enum qn_weight_rounding { QN_ROUND_NEAREST, QN_ROUND_STOCHASTIC } qn_weight_rounding;
+
 enum { QN_OPTION_TEXT = 1024 }; /* longest value of a text option, with its zero byte */
 
 typedef struct qn_train_options {
@@ -27,10 +29,12 @@ typedef struct qn_train_options {
     double decay;      /* WSD: share of the steps in which lr falls */
     double weight_decay, beta1, beta2, eps, clip;
     int64_t seed;
-    int64_t precision; /* qn_dtype: QN_F32 or QN_BF16 */
-    int64_t attention; /* qn_attn_impl */
-    int64_t recompute; /* qn_recompute */
-    int64_t documents; /* bool */
+    int64_t precision;       /* qn_precision */
+    int64_t weight_rounding; /* qn_weight_rounding, of the working copy */
+    int64_t attention;       /* qn_attn_impl */
+    int64_t recompute;       /* qn_recompute */
+    int64_t documents;       /* bool */
+    int64_t deterministic;   /* bool */
     int64_t eval_every, eval_tokens;
     double eval_overlap; /* share of a sequence */
     int64_t save_every, keep_last, keep_every;
@@ -82,13 +86,15 @@ qn_status qn_options_load(qn_train_options *options, const char *path);
 /* Where and on what a run computes. */
 typedef struct qn_environment {
     qn_device_info device;
+    qn_dtype precision;  /* of products */
     qn_fingerprint data; /* of the training text */
     int64_t step;        /* steps done: 0 for a run that begins */
 } qn_environment;
 
 /* Writes run.json: every option, and the environment. When a run goes on (step > 0) on another
- * device, with other threads or another quern than the run.json at `path` says, *change, which
- * the caller frees, is a line that says so, else NULL; "environment"."changes" keeps these lines.
+ * device, with other threads, in another precision or by another quern than the run.json at `path`
+ * says, *change, which the caller frees, is a line that says so, else NULL; "environment"."changes"
+ * keeps these lines.
  */
 qn_status qn_options_save(const qn_train_options *options, const qn_environment *environment,
                           const char *path, char **change);

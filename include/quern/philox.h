@@ -7,11 +7,14 @@
 #include <math.h>
 #include <stdint.h>
 
+#include "quern/inline.h"
+
 /* What a number is for: part of the key, so that uses never share a stream. */
 typedef enum qn_random_use {
     QN_RANDOM_INIT = 1,    /* initial parameters */
     QN_RANDOM_SHUFFLE = 2, /* order of the training data */
     QN_RANDOM_SAMPLE = 3,  /* generated tokens */
+    QN_RANDOM_ROUND = 4,   /* stochastic rounding; see rounding.h */
 } qn_random_use;
 
 typedef struct qn_philox {
@@ -20,8 +23,8 @@ typedef struct qn_philox {
 
 /* Four random words for (seed, use, stream, index): e.g. stream = a parameter's
  * number and index = its element divided by four. */
-static inline qn_philox qn_philox_at(uint64_t seed, qn_random_use use, uint32_t stream,
-                                     uint64_t index) {
+QN_INLINE qn_philox qn_philox_at(uint64_t seed, qn_random_use use, uint32_t stream,
+                                 uint64_t index) {
     uint32_t k0 = (uint32_t)seed, k1 = (uint32_t)(seed >> 32);
     qn_philox c = {{(uint32_t)index, (uint32_t)(index >> 32), stream, (uint32_t)use}};
     for (int round = 0; round < 10; round++) {

@@ -39,13 +39,21 @@ typedef struct qn_plan_options {
     bool deterministic;
 } qn_plan_options;
 
-/* Sets `compute` and `storage` for a precision (QN_F32 or QN_BF16) on a backend: everything in
- * the precision's dtype where the backend stores it; otherwise fp32 storage, if the backend has
- * that, with products in the precision; otherwise QN_CODE_USAGE. */
-qn_status qn_plan_set_precision(qn_backend *backend, qn_dtype precision, qn_plan_options *options);
+typedef enum qn_precision {
+    QN_PRECISION_AUTO, /* fp32 where the backend stores it, else bf16: a CPU's, a GPU's */
+    QN_PRECISION_FP32,
+    QN_PRECISION_BF16,
+    QN_N_PRECISIONS,
+} qn_precision;
 
-/* The precision of work that asks for none: fp32 where the backend stores it, else its best. */
-qn_status qn_default_precision(qn_backend *backend, qn_dtype *out);
+/* "auto", "fp32", "bf16"; ended by NULL. */
+extern const char *const qn_precision_names[];
+
+/* Sets `compute` and `storage` for a precision on a backend: everything in the precision's dtype
+ * where the backend stores it; otherwise fp32 storage, if the backend has that, with products in
+ * the precision; otherwise QN_CODE_USAGE. */
+qn_status qn_plan_set_precision(qn_backend *backend, qn_precision precision,
+                                qn_plan_options *options);
 
 /* One buffer of the arena, by what it holds: in the storage dtype if it is an activation, a
  * gradient of one, the cache or the working copy; else fp32, or int32 if indices. Where `per layer`
@@ -82,7 +90,7 @@ typedef enum qn_buffer_id {
     QN_BUF_FINAL_RSTD, /* (N) */
     QN_BUF_FINAL_NORM, /* (N,C) */
     QN_BUF_LOSSES,     /* (N) */
-    QN_BUF_LOSS_SUMS,  /* (grad_accum) */
+    QN_BUF_LOSS_SUMS,  /* (grad_accum), and one that recorded passes write */
     QN_BUF_GRAD_SUMSQ, /* (1) */
     QN_BUF_D_RESID,    /* (N,C) */
     QN_BUF_D_NORM,     /* (N,C) */

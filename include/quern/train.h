@@ -94,8 +94,8 @@ qn_status qn_generate(qn_model *model, const int32_t *prompt, int64_t count, int
 
 /* Operations per second of the backend's own matrix product (M,K)·(K,N): the best of several
  * runs over about `seconds`. */
-qn_status qn_measure_gemm(qn_backend *backend, qn_dtype precision, int64_t m, int64_t n, int64_t k,
-                          double seconds, double *flops_per_s);
+qn_status qn_measure_gemm(qn_backend *backend, qn_precision precision, int64_t m, int64_t n,
+                          int64_t k, double seconds, double *flops_per_s);
 
 #ifdef __cplusplus
 }

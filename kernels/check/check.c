@@ -119,6 +119,8 @@ qn_status qn_check_cast(const qn_tensor *dst, const qn_tensor *src) {
 
 qn_status qn_check_workspace(const char *op, const void *memory, size_t bytes) {
     if (bytes == 0) return QN_OK;
+    if (bytes == SIZE_MAX)
+        return qn_error(QN_CODE_INVALID, "%s: workspace would need more memory than can exist", op);
     if (!memory)
         return qn_error(QN_CODE_INVALID, "%s: workspace is missing, expected %zu bytes", op, bytes);
     if ((uintptr_t)memory % QN_WORKSPACE_ALIGN)

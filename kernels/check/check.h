@@ -38,7 +38,7 @@ qn_status qn_check_extent(const char *op, const char *name, const qn_tensor *ten
 /* The operands of a cast: fp32 or bf16 (else QN_CODE_UNSUPPORTED), of one shape. */
 qn_status qn_check_cast(const qn_tensor *dst, const qn_tensor *src);
 
-/* `memory` is there and aligned when `bytes` of it are needed. */
+/* `memory` is there and aligned when `bytes` of it are needed, SIZE_MAX for more than can exist. */
 qn_status qn_check_workspace(const char *op, const void *memory, size_t bytes);
 
 /* Each of the n int32 values lies in [low, high). `what` names one, e.g. "token". */

@@ -1,7 +1,7 @@
 /* adamw.c: the optimizer's update in one pass; 28 bytes an element. */
 #include <math.h>
 
-#include "check/check.h"
+#include "check/adamw.h"
 #include "cpu.h"
 
 /* The numbers of a step, the same for every element of a segment. */
@@ -12,68 +12,6 @@ typedef struct step {
     float root_scale;  /* 1 / √(1 − beta2^step) */
     float eps, shrink; /* shrink: lr·weight_decay */
 } step;
-
-static qn_status check_range(const char *name, double value, double low, double high) {
-    if (value >= low && value < high) return QN_OK;
-    return qn_error(QN_CODE_INVALID, "adamw: %s is %g, expected it in [%g, %g)", name, value, low,
-                    high);
-}
-
-static qn_status check_segments(const qn_adamw_args *args) {
-    if (args->n_segments < 0 || (args->n_segments > 0 && !args->segments))
-        return qn_error(QN_CODE_INVALID, "adamw: segments is %s with n_segments %d",
-                        args->segments ? "set" : "NULL", args->n_segments);
-    int64_t end = 0;
-    for (int i = 0; i < args->n_segments; i++) {
-        const qn_adamw_segment *s = &args->segments[i];
-        if (s->offset < end || s->count < 0 || s->count > args->count ||
-            s->offset > args->count - s->count)
-            return qn_error(QN_CODE_INVALID,
-                            "adamw: segments[%d] has %lld elements from %lld, expected them in "
-                            "[%lld, %lld)",
-                            i, (long long)s->count, (long long)s->offset, (long long)end,
-                            (long long)args->count);
-        QN_TRY(check_range("weight_decay", (double)s->weight_decay, 0, HUGE_VAL));
-        end = s->offset + s->count;
-    }
-    return QN_OK;
-}
-
-static qn_status check_arrays(const qn_adamw_args *args) {
-    const struct {
-        const char *name;
-        const void *data;
-    } arrays[] = {{"param", args->param}, {"grad", args->grad}, {"m", args->m}, {"v", args->v}};
-    for (int i = 0; i < 4; i++)
-        if (!arrays[i].data && args->count > 0)
-            return qn_error(QN_CODE_INVALID, "adamw: %s is NULL, expected %lld elements",
-                            arrays[i].name, (long long)args->count);
-    if (args->weights)
-        return qn_error(QN_CODE_UNSUPPORTED,
-                        "adamw: weights is a working copy in %s; this backend stores fp32, where "
-                        "param is all there is",
-                        qn_show_dtype(args->weights_dtype));
-    if (!args->grad_sumsq) return qn_error(QN_CODE_INVALID, "adamw: grad_sumsq is NULL");
-    return QN_OK;
-}
-
-static qn_status check_adamw(const qn_adamw_args *args) {
-    if (args->count < 0 || args->count > INT64_MAX / (int64_t)sizeof(float))
-        return qn_error(QN_CODE_INVALID, "adamw: count is %lld", (long long)args->count);
-    if (args->step < 1)
-        return qn_error(QN_CODE_INVALID, "adamw: step is %lld, expected 1 or more",
-                        (long long)args->step);
-    if (!isfinite(args->grad_scale) || !isfinite(args->lr))
-        return qn_error(QN_CODE_INVALID, "adamw: %s is %g, expected a finite number",
-                        isfinite(args->lr) ? "grad_scale" : "lr",
-                        (double)(isfinite(args->lr) ? args->grad_scale : args->lr));
-    QN_TRY(check_range("beta1", (double)args->beta1, 0, 1));
-    QN_TRY(check_range("beta2", (double)args->beta2, 0, 1));
-    QN_TRY(check_range("eps", (double)args->eps, 0, HUGE_VAL));
-    QN_TRY(check_range("clip", (double)args->clip, 0, HUGE_VAL));
-    QN_TRY(check_arrays(args));
-    return check_segments(args);
-}
 
 static step step_of(const qn_adamw_args *args) {
     double scale = (double)args->grad_scale, clip = (double)args->clip;
@@ -118,7 +56,7 @@ static void update_segment(int n_threads, const qn_adamw_args *args, step s,
 }
 
 qn_status qn_cpu_adamw(qn_stream *stream, const qn_adamw_args *args) {
-    QN_TRY(check_adamw(args));
+    QN_TRY(qn_check_adamw(args, QN_F32));
     if (!isfinite(*args->grad_sumsq)) return QN_OK;
     step s = step_of(args);
     for (int i = 0; i < args->n_segments; i++)

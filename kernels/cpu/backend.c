@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "attention.h"
+#include "check/no_graphs.h"
 #include "cpu.h"
 #include "gemm_bf16.h"
 #include "quern/clock.h"
@@ -152,6 +153,11 @@ static qn_status stream_wait(qn_stream *stream, qn_event *event) {
     return QN_OK;
 }
 
+static qn_status event_sync(qn_event *event) {
+    (void)event;
+    return QN_OK;
+}
+
 static qn_status event_elapsed(qn_event *start, qn_event *end, double *seconds) {
     const cpu_event *a = (const cpu_event *)start, *b = (const cpu_event *)end;
     if (!a->recorded || !b->recorded)
@@ -175,6 +181,8 @@ static const qn_ops cpu_ops = {
     .close = cpu_close,
     .alloc = device_alloc,
     .free = device_free,
+    .host_alloc = device_alloc,
+    .host_free = device_free,
     .stream_create = stream_create,
     .stream_destroy = stream_destroy,
     .stream_sync = stream_sync,
@@ -182,10 +190,16 @@ static const qn_ops cpu_ops = {
     .event_destroy = event_destroy,
     .event_record = event_record,
     .stream_wait = stream_wait,
+    .event_sync = event_sync,
     .event_elapsed = event_elapsed,
+    .capture_begin = qn_no_capture_begin,
+    .capture_end = qn_no_capture_end,
+    .graph_launch = qn_no_graph_launch,
+    .graph_destroy = qn_no_graph_destroy,
     .copy = qn_cpu_copy,
     .zero = qn_cpu_zero,
     .cast = qn_cpu_cast,
+    .cast_stochastic = qn_cpu_cast_stochastic,
     .add = qn_cpu_add,
     .sum = qn_cpu_sum,
     .sum_squares = qn_cpu_sum_squares,

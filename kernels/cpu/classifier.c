@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "check/check.h"
+#include "check/classifier.h"
 #include "cpu.h"
 #include "mathf.h"
 #include "rows.h"
@@ -61,31 +62,6 @@ size_t qn_cpu_classifier_workspace(qn_backend *backend, const qn_classifier_args
         if (bytes > most) most = bytes;
     }
     return logits_bytes(args) + most;
-}
-
-/* ---- arguments ----------------------------------------------------------------------- */
-
-static qn_status check_classifier(qn_backend *backend, const qn_classifier_args *args) {
-    const char *op = "classifier";
-    QN_TRY(qn_check_matrix(op, "x", &args->x, QN_F32, QN_ANY, QN_ANY));
-    int64_t n = args->x.shape[0], c = args->x.shape[1];
-    QN_TRY(qn_check_matrix(op, "weight", &args->weight, QN_F32, QN_ANY, c));
-    int64_t vocab = args->weight.shape[0];
-    QN_TRY(qn_check_1d(op, "targets", &args->targets, QN_I32, n));
-    QN_TRY(qn_check_1d(op, "losses", &args->losses, QN_F32, n));
-    if (args->dx.data) {
-        QN_TRY(qn_check_matrix(op, "dx", &args->dx, QN_F32, n, c));
-        if (args->dweight.data)
-            QN_TRY(qn_check_matrix(op, "dweight", &args->dweight, QN_F32, vocab, c));
-    }
-    if (args->compute != QN_F32 && args->compute != QN_BF16)
-        return qn_error(QN_CODE_UNSUPPORTED,
-                        "classifier: compute is dtype %d; this backend "
-                        "computes in fp32 and bf16",
-                        (int)args->compute);
-    QN_TRY(qn_check_indices(op, "target", args->targets.data, n, INT32_MIN, vocab));
-    if (n == 0) return QN_OK;
-    return qn_check_workspace(op, args->workspace, qn_cpu_classifier_workspace(backend, args));
 }
 
 /* ---- softmax ---------------------------------------------------------------------------- */
@@ -156,8 +132,12 @@ static void cross_entropy(int n_threads, const qn_classifier_args *args, const q
 
 /* dx comes last because it may be x. */
 qn_status qn_cpu_classifier(qn_stream *stream, const qn_classifier_args *args) {
-    QN_TRY(check_classifier(stream->backend, args));
+    QN_TRY(qn_check_classifier(args, QN_F32));
     int64_t tokens = args->x.shape[0], vocab = args->weight.shape[0];
+    QN_TRY(qn_check_indices("classifier", "target", args->targets.data, tokens, INT32_MIN, vocab));
+    if (tokens == 0) return QN_OK;
+    QN_TRY(qn_check_workspace("classifier", args->workspace,
+                              qn_cpu_classifier_workspace(stream->backend, args)));
     int64_t step = chunk_rows(tokens, vocab);
     void *workspace = (char *)args->workspace + logits_bytes(args);
     for (int64_t first = 0; first < tokens; first += step) {

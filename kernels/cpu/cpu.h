@@ -37,6 +37,8 @@ static inline size_t qn_cpu_align(size_t bytes) {
 qn_status qn_cpu_copy(qn_stream *, void *dst, const void *src, size_t bytes, qn_copy_kind kind);
 qn_status qn_cpu_zero(qn_stream *, void *dst, size_t bytes);
 qn_status qn_cpu_cast(qn_stream *, qn_tensor dst, qn_tensor src);
+qn_status qn_cpu_cast_stochastic(qn_stream *, qn_tensor dst, qn_tensor src, uint64_t seed,
+                                 int64_t step);
 qn_status qn_cpu_add(qn_stream *, qn_tensor dst, qn_tensor a, qn_tensor b);
 qn_status qn_cpu_sum(qn_stream *, qn_tensor x, float *out);
 qn_status qn_cpu_sum_squares(qn_stream *, qn_tensor x, float *out);

@@ -2,9 +2,10 @@
 #include <string.h>
 
 #include "check/check.h"
+#include "check/elementwise.h"
 #include "check/view.h"
 #include "cpu.h"
-#include "quern/bf16.h"
+#include "quern/rounding.h"
 #include "rows.h"
 
 /* ---- bytes ---------------------------------------------------------------- */
@@ -116,14 +117,31 @@ qn_status qn_cpu_cast(qn_stream *stream, qn_tensor dst, qn_tensor src) {
     return QN_OK;
 }
 
+static void round_group(uint16_t *restrict dst, const float *restrict src, int64_t n,
+                        qn_philox numbers) {
+    for (int64_t i = 0; i < n; i++)
+        dst[i] = qn_bf16_stochastic(src[i], qn_rounding_number(&numbers, (int)i));
+}
+
+qn_status qn_cpu_cast_stochastic(qn_stream *stream, qn_tensor dst, qn_tensor src, uint64_t seed,
+                                 int64_t step) {
+    QN_TRY(qn_check_cast_stochastic(&dst, &src, step));
+    const int64_t n = qn_tensor_numel(&src);
+#pragma omp parallel for num_threads(qn_cpu_threads(stream))                                       \
+    schedule(static) if (n > QN_CPU_PARALLEL_MIN)
+    for (int64_t i = 0; i < n; i += QN_ROUNDING_GROUP)
+        round_group((uint16_t *)dst.data + i, (const float *)src.data + i,
+                    qn_min_i64(QN_ROUNDING_GROUP, n - i),
+                    qn_rounding_group(seed, step, i / QN_ROUNDING_GROUP));
+    return QN_OK;
+}
+
 /* ---- addition ------------------------------------------------------------------ */
 
 /* 12 bytes an element. dst may be a or b, so no pointer is restrict. */
 qn_status qn_cpu_add(qn_stream *stream, qn_tensor dst, qn_tensor a, qn_tensor b) {
-    QN_TRY(qn_check_2d("add", "dst", &dst, QN_F32, QN_ANY, QN_ANY));
+    QN_TRY(qn_check_add(&dst, &a, &b, QN_F32));
     int64_t rows = dst.shape[0], cols = dst.shape[1];
-    QN_TRY(qn_check_2d("add", "a", &a, QN_F32, rows, cols));
-    QN_TRY(qn_check_2d("add", "b", &b, QN_F32, rows, cols));
 #pragma omp parallel for num_threads(qn_cpu_threads(stream))                                       \
     schedule(static) if (rows * cols > QN_CPU_PARALLEL_MIN)
     for (int64_t n = 0; n < rows; n++) {

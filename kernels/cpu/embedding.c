@@ -1,4 +1,6 @@
 /* embedding.c: rows of tables by index, and their gradients. */
+#include "check/embedding.h"
+
 #include <string.h>
 
 #include "check/check.h"
@@ -7,21 +9,13 @@
 
 /* ---- forward ------------------------------------------------------------------- */
 
-static qn_status check_index(const char *op, const char *name, const char *what,
-                             const qn_tensor *index, int64_t n, int64_t table_rows) {
-    QN_TRY(qn_check_1d(op, name, index, QN_I32, n));
-    return qn_check_indices(op, what, index->data, n, 0, table_rows);
-}
-
 static qn_status check_forward(const qn_embedding_args *args) {
     const char *op = "embedding_forward";
-    QN_TRY(qn_check_2d(op, "out", &args->out, QN_F32, QN_ANY, QN_ANY));
-    int64_t n = args->out.shape[0], c = args->out.shape[1];
-    QN_TRY(qn_check_2d(op, "wte", &args->wte, QN_F32, QN_ANY, c));
-    QN_TRY(check_index(op, "tokens", "token", &args->tokens, n, args->wte.shape[0]));
+    QN_TRY(qn_check_embedding_forward(args, QN_F32));
+    const int64_t n = args->out.shape[0];
+    QN_TRY(qn_check_indices(op, "token", args->tokens.data, n, 0, args->wte.shape[0]));
     if (!args->wpe.data) return QN_OK;
-    QN_TRY(qn_check_2d(op, "wpe", &args->wpe, QN_F32, QN_ANY, c));
-    return check_index(op, "positions", "position", &args->positions, n, args->wpe.shape[0]);
+    return qn_check_indices(op, "position", args->positions.data, n, 0, args->wpe.shape[0]);
 }
 
 static void add_rows(float *restrict out, const float *restrict a, const float *restrict b,
@@ -51,13 +45,11 @@ qn_status qn_cpu_embedding_forward(qn_stream *stream, const qn_embedding_args *a
 
 static qn_status check_backward(const qn_embedding_args *args) {
     const char *op = "embedding_backward";
-    QN_TRY(qn_check_2d(op, "dout", &args->dout, QN_F32, QN_ANY, QN_ANY));
-    int64_t n = args->dout.shape[0], c = args->dout.shape[1];
-    QN_TRY(qn_check_2d(op, "dwte", &args->dwte, QN_F32, QN_ANY, c));
-    QN_TRY(check_index(op, "tokens", "token", &args->tokens, n, args->dwte.shape[0]));
+    QN_TRY(qn_check_embedding_backward(args, QN_F32));
+    const int64_t n = args->dout.shape[0];
+    QN_TRY(qn_check_indices(op, "token", args->tokens.data, n, 0, args->dwte.shape[0]));
     if (!args->dwpe.data) return QN_OK;
-    QN_TRY(qn_check_2d(op, "dwpe", &args->dwpe, QN_F32, QN_ANY, c));
-    return check_index(op, "positions", "position", &args->positions, n, args->dwpe.shape[0]);
+    return qn_check_indices(op, "position", args->positions.data, n, 0, args->dwpe.shape[0]);
 }
 
 size_t qn_cpu_embedding_backward_workspace(qn_backend *backend, const qn_embedding_args *args) {

@@ -1,14 +1,13 @@
 /* gelu.c: GELU by itself; the GEMM has it as an epilogue too. 8 bytes an element. */
 #include "gelu.h"
 
-#include "check/check.h"
+#include "check/activations.h"
 #include "cpu.h"
 #include "rows.h"
 
 qn_status qn_cpu_gelu(qn_stream *stream, qn_tensor out, qn_tensor x) {
-    QN_TRY(qn_check_2d("gelu", "x", &x, QN_F32, QN_ANY, QN_ANY));
+    QN_TRY(qn_check_gelu(&out, &x, QN_F32));
     int64_t rows = x.shape[0], cols = x.shape[1];
-    QN_TRY(qn_check_2d("gelu", "out", &out, QN_F32, rows, cols));
 #pragma omp parallel for num_threads(qn_cpu_threads(stream))                                       \
     schedule(static) if (rows * cols > QN_CPU_PARALLEL_MIN)
     for (int64_t n = 0; n < rows; n++) {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "check/check.h"
+#include "check/gemm.h"
 #include "cpu.h"
 #include "gelu.h"
 #include "gemm_bf16.h"
@@ -22,64 +23,8 @@ typedef struct product {
     float beta;
 } product;
 
-/* ---- arguments ------------------------------------------------------------- */
-
 static int64_t row_stride(const qn_tensor *t) {
     return t->shape[0] > 1 ? t->stride[0] : qn_max_i64(t->shape[1], 1);
-}
-
-static qn_status check_epilogue(const qn_gemm_args *args) {
-    int64_t m = args->c.shape[0], n = args->c.shape[1];
-    bool has_bias = args->bias.data != NULL, has_aux = false;
-    int64_t bias_length = n;
-    switch (args->epilogue) {
-    case QN_EPILOGUE_NONE:
-        return QN_OK;
-    case QN_EPILOGUE_BIAS:
-    case QN_EPILOGUE_BGRAD_B:
-        has_bias = true;
-        break;
-    case QN_EPILOGUE_BGRAD_A:
-        has_bias = true;
-        bias_length = m;
-        break;
-    case QN_EPILOGUE_GELU:
-        has_aux = true;
-        break;
-    case QN_EPILOGUE_DGELU:
-        has_bias = false;
-        has_aux = true;
-        break;
-    default:
-        return qn_error(QN_CODE_INVALID, "gemm: epilogue %d is none of the six",
-                        (int)args->epilogue);
-    }
-    if (has_bias) QN_TRY(qn_check_1d("gemm", "bias", &args->bias, QN_F32, bias_length));
-    if (has_aux) QN_TRY(qn_check_matrix("gemm", "aux", &args->aux, QN_F32, m, n));
-    bool is_bgrad = args->epilogue == QN_EPILOGUE_BGRAD_A || args->epilogue == QN_EPILOGUE_BGRAD_B;
-    if (args->beta != 0 && !is_bgrad)
-        return qn_error(QN_CODE_INVALID,
-                        "gemm: beta is %g, expected 0 with an epilogue other than BGRAD",
-                        (double)args->beta);
-    return QN_OK;
-}
-
-static qn_status check_gemm(qn_backend *backend, const qn_gemm_args *args) {
-    QN_TRY(qn_check_matrix("gemm", "c", &args->c, QN_F32, QN_ANY, QN_ANY));
-    QN_TRY(qn_check_matrix("gemm", "a", &args->a, QN_F32, QN_ANY, QN_ANY));
-    int64_t m = args->c.shape[0], n = args->c.shape[1];
-    int64_t k = args->a.shape[args->transpose_a ? 0 : 1];
-    QN_TRY(qn_check_matrix("gemm", "a", &args->a, QN_F32, args->transpose_a ? k : m,
-                           args->transpose_a ? m : k));
-    QN_TRY(qn_check_matrix("gemm", "b", &args->b, QN_F32, args->transpose_b ? n : k,
-                           args->transpose_b ? k : n));
-    if (args->compute != QN_F32 && args->compute != QN_BF16)
-        return qn_error(QN_CODE_UNSUPPORTED,
-                        "gemm: compute is dtype %d; this backend computes in "
-                        "fp32 and bf16",
-                        (int)args->compute);
-    QN_TRY(check_epilogue(args));
-    return qn_check_workspace("gemm", args->workspace, qn_cpu_gemm_workspace(backend, args));
 }
 
 /* ---- the product --------------------------------------------------------------- */
@@ -279,7 +224,9 @@ static void add_operand_sums(int n_threads, const qn_tensor *t, bool k_is_first,
 }
 
 qn_status qn_cpu_gemm(qn_stream *stream, const qn_gemm_args *args) {
-    QN_TRY(check_gemm(stream->backend, args));
+    QN_TRY(qn_check_gemm(args, QN_F32));
+    QN_TRY(
+        qn_check_workspace("gemm", args->workspace, qn_cpu_gemm_workspace(stream->backend, args)));
     int n_threads = qn_cpu_threads(stream);
     bool into_aux = args->epilogue == QN_EPILOGUE_GELU;
     const qn_tensor *out = into_aux ? &args->aux : &args->c;

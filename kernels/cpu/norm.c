@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "check/check.h"
+#include "check/norm.h"
 #include "cpu.h"
 #include "rows.h"
 
@@ -24,73 +25,6 @@ static float *row_at(const qn_tensor *t, int64_t n, int64_t h) {
 
 /* An element of mean or rstd. */
 static float *stat_at(const qn_tensor *t, int64_t n, int64_t h) { return qn_row(t, n) + h; }
-
-/* ---- arguments ------------------------------------------------------------------ */
-
-typedef enum norm_kind { RMSNORM, LAYERNORM } norm_kind;
-
-static const char *const forward_name[] = {"rmsnorm_forward", "layernorm_forward"};
-static const char *const backward_name[] = {"rmsnorm_backward", "layernorm_backward"};
-
-static qn_status check_x(const char *op, const qn_tensor *x) {
-    if (x->rank != 3) return qn_check_2d(op, "x", x, QN_F32, QN_ANY, QN_ANY);
-    return qn_check_3d(op, "x", x, QN_F32, QN_ANY, QN_ANY, QN_ANY);
-}
-
-static qn_status check_like_x(const char *op, const char *name, const qn_tensor *t,
-                              const qn_tensor *x) {
-    return qn_check_tensor(op, name, t, QN_F32, x->rank, x->shape);
-}
-
-/* mean or rstd: the shape of x less its last axis. */
-static qn_status check_stat(const char *op, const char *name, const qn_tensor *t,
-                            const qn_tensor *x) {
-    return qn_check_tensor(op, name, t, QN_F32, x->rank - 1, x->shape);
-}
-
-static qn_status check_forward(const qn_norm_args *args, norm_kind kind) {
-    const char *op = forward_name[kind];
-    const qn_tensor *x = &args->x;
-    QN_TRY(check_x(op, x));
-    int64_t c = layout_of(x).c;
-    QN_TRY(qn_check_1d(op, "weight", &args->weight, QN_F32, c));
-    QN_TRY(check_like_x(op, "out", &args->out, x));
-    QN_TRY(check_stat(op, "rstd", &args->rstd, x));
-    if (kind == LAYERNORM) {
-        QN_TRY(qn_check_1d(op, "bias", &args->bias, QN_F32, c));
-        QN_TRY(check_stat(op, "mean", &args->mean, x));
-    }
-    if (args->residual.data) {
-        if (x->rank != 2)
-            return qn_error(QN_CODE_INVALID, "%s: residual goes with x of rank 2, and x has %d", op,
-                            x->rank);
-        QN_TRY(check_like_x(op, "residual", &args->residual, x));
-        QN_TRY(check_like_x(op, "sum", &args->sum, x));
-    }
-    if (!(args->eps >= 0) || isinf(args->eps))
-        return qn_error(QN_CODE_INVALID, "%s: eps is %g, expected 0 or more", op,
-                        (double)args->eps);
-    return QN_OK;
-}
-
-static qn_status check_backward(qn_backend *backend, const qn_norm_args *args, norm_kind kind) {
-    const char *op = backward_name[kind];
-    const qn_tensor *x = &args->x;
-    QN_TRY(check_x(op, x));
-    int64_t c = layout_of(x).c;
-    QN_TRY(qn_check_1d(op, "weight", &args->weight, QN_F32, c));
-    QN_TRY(check_stat(op, "rstd", &args->rstd, x));
-    QN_TRY(check_like_x(op, "dout", &args->dout, x));
-    QN_TRY(check_like_x(op, "dx", &args->dx, x));
-    QN_TRY(qn_check_1d(op, "dweight", &args->dweight, QN_F32, c));
-    if (args->dresidual.data) QN_TRY(check_like_x(op, "dresidual", &args->dresidual, x));
-    if (kind == LAYERNORM) {
-        QN_TRY(check_stat(op, "mean", &args->mean, x));
-        QN_TRY(qn_check_1d(op, "dbias", &args->dbias, QN_F32, c));
-    }
-    if (qn_tensor_numel(x) == 0) return QN_OK;
-    return qn_check_workspace(op, args->workspace, qn_cpu_norm_backward_workspace(backend, args));
-}
 
 /* ---- forward ---------------------------------------------------------------------- */
 
@@ -124,20 +58,21 @@ static const float *add_residual(const float *x, const float *residual, float *s
     return sum;
 }
 
-static void forward_row(const qn_norm_args *args, norm_kind kind, int64_t c, int64_t n, int64_t h) {
+static void forward_row(const qn_norm_args *args, qn_norm_kind kind, int64_t c, int64_t n,
+                        int64_t h) {
     const float *x = row_at(&args->x, n, h), *weight = args->weight.data;
     float *out = row_at(&args->out, n, h), *rstd = stat_at(&args->rstd, n, h);
     if (args->residual.data)
         x = add_residual(x, qn_row(&args->residual, n), qn_row(&args->sum, n), c);
-    if (kind == RMSNORM)
+    if (kind == QN_RMSNORM)
         *rstd = rmsnorm_row(x, weight, out, c, args->eps);
     else
         *rstd = layernorm_row(x, weight, args->bias.data, out, c, args->eps,
                               stat_at(&args->mean, n, h));
 }
 
-static qn_status forward(qn_stream *stream, const qn_norm_args *args, norm_kind kind) {
-    QN_TRY(check_forward(args, kind));
+static qn_status forward(qn_stream *stream, const qn_norm_args *args, qn_norm_kind kind) {
+    QN_TRY(qn_check_norm_forward(args, kind, QN_F32));
     layout l = layout_of(&args->x);
     if (l.c == 0) return QN_OK;
 #pragma omp parallel for num_threads(qn_cpu_threads(stream))                                       \
@@ -148,11 +83,11 @@ static qn_status forward(qn_stream *stream, const qn_norm_args *args, norm_kind 
 }
 
 qn_status qn_cpu_rmsnorm_forward(qn_stream *stream, const qn_norm_args *args) {
-    return forward(stream, args, RMSNORM);
+    return forward(stream, args, QN_RMSNORM);
 }
 
 qn_status qn_cpu_layernorm_forward(qn_stream *stream, const qn_norm_args *args) {
-    return forward(stream, args, LAYERNORM);
+    return forward(stream, args, QN_LAYERNORM);
 }
 
 /* ---- backward ------------------------------------------------------------------------ */
@@ -218,20 +153,20 @@ static void layernorm_backward_row(const float *x, float mean, float rstd, const
     }
 }
 
-static void backward_row(const qn_norm_args *args, norm_kind kind, int64_t c, int64_t n, int64_t h,
-                         float *block) {
+static void backward_row(const qn_norm_args *args, qn_norm_kind kind, int64_t c, int64_t n,
+                         int64_t h, float *block) {
     const float *x = row_at(&args->x, n, h), *weight = args->weight.data;
     const float *dout = row_at(&args->dout, n, h);
     const float *dresidual = args->dresidual.data ? row_at(&args->dresidual, n, h) : NULL;
     float *dx = row_at(&args->dx, n, h), rstd = *stat_at(&args->rstd, n, h);
-    if (kind == RMSNORM)
+    if (kind == QN_RMSNORM)
         rmsnorm_backward_row(x, rstd, weight, dout, dresidual, dx, block, c);
     else
         layernorm_backward_row(x, *stat_at(&args->mean, n, h), rstd, weight, dout, dresidual, dx,
                                block, block + c, c);
 }
 
-static void backward_rows(const qn_norm_args *args, norm_kind kind, layout l, int64_t first,
+static void backward_rows(const qn_norm_args *args, qn_norm_kind kind, layout l, int64_t first,
                           int64_t end, partial p) {
     memset(p.block, 0, 2 * (size_t)l.c * sizeof(float));
     memset(p.total, 0, 2 * (size_t)l.c * sizeof(double));
@@ -254,10 +189,12 @@ static void add_partials(const qn_norm_args *args, int n_parts, int64_t c, int64
     }
 }
 
-static qn_status backward(qn_stream *stream, const qn_norm_args *args, norm_kind kind) {
-    QN_TRY(check_backward(stream->backend, args, kind));
+static qn_status backward(qn_stream *stream, const qn_norm_args *args, qn_norm_kind kind) {
+    QN_TRY(qn_check_norm_backward(args, kind, QN_F32));
     layout l = layout_of(&args->x);
     if (qn_tensor_numel(&args->x) == 0) return QN_OK;
+    QN_TRY(qn_check_workspace(qn_norm_backward_name(kind), args->workspace,
+                              qn_cpu_norm_backward_workspace(stream->backend, args)));
     int n_parts = qn_cpu_threads(stream);
 #pragma omp parallel for num_threads(n_parts)                                                      \
     schedule(static, 1) if (l.n * l.h * l.c > QN_CPU_PARALLEL_MIN)
@@ -265,14 +202,14 @@ static qn_status backward(qn_stream *stream, const qn_norm_args *args, norm_kind
         backward_rows(args, kind, l, l.n * part / n_parts, l.n * (part + 1) / n_parts,
                       partial_at(args, l.c, part));
     add_partials(args, n_parts, l.c, 0, args->dweight.data);
-    if (kind == LAYERNORM) add_partials(args, n_parts, l.c, l.c, args->dbias.data);
+    if (kind == QN_LAYERNORM) add_partials(args, n_parts, l.c, l.c, args->dbias.data);
     return QN_OK;
 }
 
 qn_status qn_cpu_rmsnorm_backward(qn_stream *stream, const qn_norm_args *args) {
-    return backward(stream, args, RMSNORM);
+    return backward(stream, args, QN_RMSNORM);
 }
 
 qn_status qn_cpu_layernorm_backward(qn_stream *stream, const qn_norm_args *args) {
-    return backward(stream, args, LAYERNORM);
+    return backward(stream, args, QN_LAYERNORM);
 }

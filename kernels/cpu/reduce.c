@@ -2,7 +2,7 @@
  * the same bits. */
 #include "reduce.h"
 
-#include "check/check.h"
+#include "check/elementwise.h"
 #include "cpu.h"
 #include "rows.h"
 
@@ -36,10 +36,7 @@ static double sum_squares_part(const float *restrict x, int64_t n) {
 
 static qn_status reduce(const qn_stream *stream, const char *op, const qn_tensor *x, float *out,
                         double (*part)(const float *restrict, int64_t)) {
-    QN_TRY(qn_check_extent(op, "x", x));
-    QN_TRY(qn_check_tensor(op, "x", x, QN_F32, x->rank, x->shape));
-    if (!qn_tensor_is_dense(x)) return qn_error(QN_CODE_INVALID, "%s: x is not dense", op);
-    if (!out) return qn_error(QN_CODE_INVALID, "%s: out is NULL", op);
+    QN_TRY(qn_check_sum(op, x, out));
     int64_t n = qn_tensor_numel(x), length = qn_max_i64((n + PARTS - 1) / PARTS, PART_MIN);
     int64_t parts = (n + length - 1) / length;
     double partial[PARTS];

@@ -2,17 +2,13 @@
 #include <math.h>
 
 #include "check/check.h"
+#include "check/rope.h"
 #include "cpu.h"
 #include "rows.h"
 
 qn_status qn_cpu_rope_table(qn_stream *stream, qn_tensor table, double theta) {
-    QN_TRY(qn_check_2d("rope_table", "table", &table, QN_F32, QN_ANY, QN_ANY));
+    QN_TRY(qn_check_rope_table(&table, theta));
     int64_t positions = table.shape[0], half = table.shape[1] / 2;
-    if (table.shape[1] % 2)
-        return qn_error(QN_CODE_INVALID, "rope_table: table has %lld columns, expected an even D",
-                        (long long)table.shape[1]);
-    if (!(theta > 0) || isinf(theta))
-        return qn_error(QN_CODE_INVALID, "rope_table: theta is %g, expected more than 0", theta);
 #pragma omp parallel for num_threads(qn_cpu_threads(stream))                                       \
     schedule(static) if (positions * half > QN_CPU_PARALLEL_MIN)
     for (int64_t p = 0; p < positions; p++) {
@@ -27,15 +23,10 @@ qn_status qn_cpu_rope_table(qn_stream *stream, qn_tensor table, double theta) {
 }
 
 static qn_status check_rope(const qn_rope_args *args) {
-    QN_TRY(qn_check_3d("rope", "x", &args->x, QN_F32, QN_ANY, QN_ANY, QN_ANY));
-    int64_t n = args->x.shape[0], d = args->x.shape[2];
-    if (d % 2)
-        return qn_error(QN_CODE_INVALID, "rope: x has heads of %lld elements, expected an even D",
-                        (long long)d);
-    QN_TRY(qn_check_1d("rope", "positions", &args->positions, QN_I32, n));
-    QN_TRY(qn_check_2d("rope", "table", &args->table, QN_F32, QN_ANY, d));
-    if (d == 0) return QN_OK;
-    return qn_check_indices("rope", "position", args->positions.data, n, 0, args->table.shape[0]);
+    QN_TRY(qn_check_rope(args, QN_F32));
+    if (args->x.shape[2] == 0) return QN_OK;
+    return qn_check_indices("rope", "position", args->positions.data, args->x.shape[0], 0,
+                            args->table.shape[0]);
 }
 
 /* (a, b) becomes (a·cos − b·sin, b·cos + a·sin), where sign turns the sine around. */

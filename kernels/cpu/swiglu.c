@@ -1,21 +1,12 @@
 /* swiglu.c: silu(gate) ∘ up (Shazeer 2002.05202). */
-#include "check/check.h"
+#include "check/activations.h"
 #include "cpu.h"
 #include "mathf.h"
 #include "rows.h"
 
-static qn_status check_swiglu(const char *op, const qn_tensor *gate_up, const char *name,
-                              const qn_tensor *out) {
-    QN_TRY(qn_check_2d(op, "gate_up", gate_up, QN_F32, QN_ANY, QN_ANY));
-    if (gate_up->shape[1] % 2)
-        return qn_error(QN_CODE_INVALID, "%s: gate_up has %lld columns, expected an even 2F", op,
-                        (long long)gate_up->shape[1]);
-    return qn_check_2d(op, name, out, QN_F32, gate_up->shape[0], gate_up->shape[1] / 2);
-}
-
 /* 12 bytes an element of out. */
 qn_status qn_cpu_swiglu_forward(qn_stream *stream, const qn_swiglu_args *args) {
-    QN_TRY(check_swiglu("swiglu_forward", &args->gate_up, "out", &args->out));
+    QN_TRY(qn_check_swiglu_forward(args, QN_F32));
     int64_t rows = args->out.shape[0], cols = args->out.shape[1];
 #pragma omp parallel for num_threads(qn_cpu_threads(stream))                                       \
     schedule(static) if (rows * cols > QN_CPU_PARALLEL_MIN)
@@ -41,9 +32,8 @@ static void backward_row(const float *gate_up, const float *dout, float *dgate_u
 }
 
 qn_status qn_cpu_swiglu_backward(qn_stream *stream, const qn_swiglu_args *args) {
-    QN_TRY(check_swiglu("swiglu_backward", &args->gate_up, "dout", &args->dout));
+    QN_TRY(qn_check_swiglu_backward(args, QN_F32));
     int64_t rows = args->dout.shape[0], cols = args->dout.shape[1];
-    QN_TRY(qn_check_2d("swiglu_backward", "dgate_up", &args->dgate_up, QN_F32, rows, 2 * cols));
 #pragma omp parallel for num_threads(qn_cpu_threads(stream))                                       \
     schedule(static) if (rows * cols > QN_CPU_PARALLEL_MIN)
     for (int64_t n = 0; n < rows; n++)

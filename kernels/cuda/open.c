@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "backend.h"
-#include "elementwise.h"
 #include "open.h"
+#include "ops/elementwise.h"
 
 enum { MIN_MAJOR = 8 }; /* of the compute capability: bf16 matrix instructions, cp.async */
 
@@ -33,6 +33,14 @@ static qn_status driver_error(cudaError_t error) {
                         "variable CUDA_VISIBLE_DEVICES (%s%s), or use \"cpu\"",
                         visible ? "now " : "not set", visible ? visible : "");
     return qn_cuda_error(error, "looking for a GPU");
+}
+
+bool qn_cuda_has_gpu(void) {
+    int driver = 0, count = 0;
+    if (cudaDriverGetVersion(&driver) || driver == 0) return false;
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    cudaGetLastError();
+    return error ? error != cudaErrorNoDevice : count > 0;
 }
 
 /* ---- the device ---------------------------------------------------------------- */
@@ -64,6 +72,8 @@ static qn_status open_device(qn_cuda *cuda) {
     snprintf(cuda->name, sizeof cuda->name, "%.*s", (int)sizeof cuda->name - 1, device.name);
     cuda->major = device.major;
     cuda->minor = device.minor;
+    cuda->multiprocessors = device.multiProcessorCount;
+    cuda->l2_bytes = (size_t)device.l2CacheSize;
     return qn_cublaslt_open(&cuda->blas);
 }
 
@@ -72,9 +82,10 @@ qn_status qn_cuda_open_device(const qn_ops *ops, qn_backend **out) {
     qn_cuda *cuda = calloc(1, sizeof *cuda);
     if (!cuda) return qn_error(QN_CODE_MEMORY, "cannot allocate the CUDA backend");
     cuda->base.ops = ops;
+    qn_plan_cache_open(&cuda->plans);
     qn_status status = open_device(cuda);
     if (status) {
-        free(cuda);
+        qn_cuda_close_device(&cuda->base);
         return qn_context(status, "device \"cuda\"");
     }
     *out = &cuda->base;
@@ -83,15 +94,18 @@ qn_status qn_cuda_open_device(const qn_ops *ops, qn_backend **out) {
 
 void qn_cuda_close_device(qn_backend *backend) {
     if (!backend) return;
-    qn_cublaslt_close(&((qn_cuda *)backend)->blas);
-    free(backend);
+    qn_cuda *cuda = (qn_cuda *)backend;
+    qn_plan_cache_close(&cuda->plans, &cuda->blas);
+    qn_cublaslt_close(&cuda->blas);
+    free(cuda);
 }
 
 /* ---- what it is, and its memory ---------------------------------------------------- */
 
 qn_status qn_cuda_device_info(qn_backend *backend, qn_device_info *info) {
     const qn_cuda *cuda = (const qn_cuda *)backend;
-    *info = (qn_device_info){.bf16_gemm = true, .storage = {QN_BF16}, .n_storage = 1};
+    *info =
+        (qn_device_info){.bf16_gemm = true, .storage = {QN_BF16}, .n_storage = 1, .graphs = true};
     snprintf(info->name, sizeof info->name, "%s", cuda->name);
     snprintf(info->arch, sizeof info->arch, "compute capability %d.%d", cuda->major, cuda->minor);
     QN_CUDA_TRY(cudaMemGetInfo(&info->memory_free, &info->memory_total),
@@ -114,4 +128,19 @@ qn_status qn_cuda_alloc(qn_backend *backend, size_t bytes, void **out) {
 void qn_cuda_free(qn_backend *backend, void *memory) {
     (void)backend;
     cudaFree(memory);
+}
+
+qn_status qn_cuda_host_alloc(qn_backend *backend, size_t bytes, void **out) {
+    (void)backend;
+    *out = NULL;
+    if (bytes == 0) return QN_OK;
+    const cudaError_t error = cudaHostAlloc(out, bytes, cudaHostAllocDefault);
+    if (!error) return QN_OK;
+    *out = NULL;
+    return qn_cuda_error(error, "allocating %zu bytes of page-locked host memory", bytes);
+}
+
+void qn_cuda_host_free(qn_backend *backend, void *memory) {
+    (void)backend;
+    cudaFreeHost(memory);
 }

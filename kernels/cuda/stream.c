@@ -5,15 +5,26 @@
 
 /* ---- streams --------------------------------------------------------------- */
 
+/* The scratch memory belongs to the stream: made with it, freed after its last work. */
+static qn_status open_stream(const qn_cuda *cuda, qn_cuda_stream *stream) {
+    const size_t bytes = (size_t)cuda->multiprocessors * QN_CUDA_SCRATCH;
+    QN_CUDA_TRY(cudaMalloc(&stream->scratch, bytes),
+                "allocating %zu bytes of scratch memory of a stream", bytes);
+    const cudaError_t error = cudaStreamCreateWithFlags(&stream->handle, cudaStreamNonBlocking);
+    if (!error) return QN_OK;
+    cudaFree(stream->scratch);
+    return qn_cuda_error(error, "creating a stream");
+}
+
 qn_status qn_cuda_stream_create(qn_backend *backend, qn_stream **out) {
     *out = NULL;
     qn_cuda_stream *stream = malloc(sizeof *stream);
     if (!stream) return qn_error(QN_CODE_MEMORY, "cannot allocate a stream");
     stream->base.backend = backend;
-    const cudaError_t error = cudaStreamCreateWithFlags(&stream->handle, cudaStreamNonBlocking);
-    if (error) {
+    qn_status status = open_stream((const qn_cuda *)backend, stream);
+    if (status) {
         free(stream);
-        return qn_cuda_error(error, "creating a stream");
+        return status;
     }
     *out = &stream->base;
     return QN_OK;
@@ -22,6 +33,7 @@ qn_status qn_cuda_stream_create(qn_backend *backend, qn_stream **out) {
 void qn_cuda_stream_destroy(qn_stream *stream) {
     if (!stream) return;
     cudaStreamDestroy(qn_cuda_handle(stream));
+    cudaFree(((qn_cuda_stream *)stream)->scratch);
     free(stream);
 }
 
@@ -67,6 +79,11 @@ qn_status qn_cuda_event_record(qn_event *event, qn_stream *stream) {
 qn_status qn_cuda_stream_wait(qn_stream *stream, qn_event *event) {
     QN_CUDA_TRY(cudaStreamWaitEvent(qn_cuda_handle(stream), ((cuda_event *)event)->handle, 0),
                 "making a stream wait for an event");
+    return QN_OK;
+}
+
+qn_status qn_cuda_event_sync(qn_event *event) {
+    QN_CUDA_TRY(cudaEventSynchronize(((cuda_event *)event)->handle), "waiting for an event");
     return QN_OK;
 }
 

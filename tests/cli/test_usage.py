@@ -61,7 +61,8 @@ class Flags(ProgramTest):
             ("--beta1", "1", "from 0 to 0.999999"),
             ("--decay", "1.1", "from 0 to 1"),
             ("--schedule", "linear", "one of cosine, wsd, constant"),
-            ("--precision", "fp16", "one of fp32, bf16"),
+            ("--precision", "fp16", "one of auto, fp32, bf16"),
+            ("--weight-rounding", "up", "one of nearest, stochastic"),
             ("--attention", "flash", "one of auto, naive, fused"),
             ("--recompute", "all", "one of none, norms, block"),
             ("--documents", "maybe", "one of off, on"),
@@ -72,6 +73,13 @@ class Flags(ProgramTest):
             with self.subTest(flag=flag, value=value[:20]):
                 shown = [value] if len(value) < 30 else []
                 self.refuse_train(2, [*shown, expected], flag, value)
+
+    def test_stochastic_rounding_where_nothing_is_rounded(self):
+        for precision in ["fp32", "bf16"]:  # of products, on the CPU
+            self.refuse_train(2, ["--weight-rounding is stochastic", "fp32", "leave the flag out"],
+                              "--weight-rounding", "stochastic", "--precision", precision,
+                              "--backend", "cpu")
+            self.assertFalse((self.run_dir / "run.json").exists())
 
     def test_required_flags(self):
         self.refuse(2, ["--run DIR is missing"], "train", "--data", self.data)
@@ -91,7 +99,7 @@ class Flags(ProgramTest):
         self.refuse(2, ["--max-tokens"],
                     "generate", "--run", self.dir, "--max-tokens", 2**62)
         self.refuse(2, ["--split", "val or train"], "eval", "--split", "test")
-        self.refuse(2, ["--precision", "fp32 or bf16"], "eval", "--precision", "fp8")
+        self.refuse(2, ["--precision", "auto, fp32 or bf16"], "eval", "--precision", "fp8")
         self.refuse(2, ["1023"], "eval", "--model", self.dir, "--data", "x" * 2000)
         self.refuse(2, ["--overlap", "0.99"], "eval", "--overlap", 1)
         for command in ["eval", "generate"]:

@@ -21,7 +21,6 @@ struct BackendUnderTest {
     std::vector<int> n_threads;   // each of them is a case
     bool sees_indices;            // refuses indices outside their tables
     int64_t fused_head_dim = 256; // the largest that fused attention takes, forward and backward
-    bool naive_stats = true;      // naive attention has statistics
     bool emulated = false;        // slow: what is repeated is repeated less
 };
 
@@ -163,7 +162,8 @@ class Workspace : public DeviceBytes {
 
 enum class Layout {
     kDense,
-    kPadded, // gaps after each row of each axis, and a start that is not aligned
+    kPadded,  // gaps after each row of each axis, and a start that is not aligned
+    kAligned, // gaps after each row of each axis, whose start is aligned to 16 bytes
 };
 
 template <typename T> constexpr qn_dtype dtype_of();
@@ -222,9 +222,14 @@ template <typename T> class DeviceTensor {
         int64_t step = 1;
         for (int i = t.rank - 1; i >= 0; i--) {
             t.stride[i] = step;
-            step = step * t.shape[i] + (layout == Layout::kPadded ? 3 : 0);
+            step = next_step(step * t.shape[i], layout);
         }
         return t;
+    }
+    static int64_t next_step(int64_t length, Layout layout) {
+        return layout == Layout::kDense    ? length
+               : layout == Layout::kPadded ? length + 3
+                                           : (length + 15) / 8 * 8;
     }
     static size_t span(const qn_tensor &t) {
         int64_t last = 0;

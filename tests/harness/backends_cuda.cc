@@ -10,5 +10,5 @@ static const bool emulated = false;
 static qn_status open_cuda(int, qn_backend **out) { return qn_cuda_open(out); }
 
 std::vector<harness::BackendUnderTest> harness::backends_under_test() {
-    return {{"cuda", open_cuda, {1}, false, 128, false, emulated}};
+    return {{"cuda", open_cuda, {1}, false, 128, emulated}};
 }

@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "quern/backend.h"
-#include "quern/bf16.h"
+#include "quern/rounding.h"
 
 namespace harness {
 namespace bf16 {
@@ -236,13 +236,16 @@ inline qn_status adamw(qn_stream *s, const qn_adamw_args *args) {
                         name_of(raw(args->weights_dtype)).c_str());
     qn_adamw_args masters = *args;
     masters.weights = nullptr;
+    masters.stochastic_rounding = args->stochastic_rounding && !args->weights;
     QN_TRY(ops(s).adamw(inner(s), &masters));
     if (!args->weights || !std::isfinite(*args->grad_sumsq)) return QN_OK;
     uint16_t *weights = (uint16_t *)args->weights;
     for (int i = 0; i < args->n_segments; i++) {
         const qn_adamw_segment &segment = args->segments[i];
         for (int64_t at = segment.offset; at < segment.offset + segment.count; at++)
-            weights[at] = qn_bf16_of_float(args->param[at]);
+            weights[at] = args->stochastic_rounding
+                              ? qn_bf16_stochastic_at(args->param[at], args->seed, args->step, at)
+                              : qn_bf16_of_float(args->param[at]);
     }
     return QN_OK;
 }
@@ -330,6 +333,10 @@ inline void set_device(qn_ops &t) {
     t.close = close;
     t.alloc = alloc;
     t.free = release;
+    t.host_alloc = [](qn_backend *b, size_t bytes, void **out) {
+        return inner(b)->ops->host_alloc(inner(b), bytes, out);
+    };
+    t.host_free = [](qn_backend *b, void *memory) { inner(b)->ops->host_free(inner(b), memory); };
     t.stream_create = stream_create;
     t.stream_destroy = stream_destroy;
     t.stream_sync = [](qn_stream *s) { return ops(s).stream_sync(inner(s)); };
@@ -350,6 +357,10 @@ inline void set_plain(qn_ops &t) {
     };
     t.cast = [](qn_stream *s, qn_tensor dst, qn_tensor src) {
         return ops(s).cast(inner(s), dst, src);
+    };
+    t.cast_stochastic = [](qn_stream *s, qn_tensor dst, qn_tensor src, uint64_t seed,
+                           int64_t step) {
+        return ops(s).cast_stochastic(inner(s), dst, src, seed, step);
     };
     t.sum = [](qn_stream *s, qn_tensor x, float *out) { return ops(s).sum(inner(s), x, out); };
     t.sum_squares = [](qn_stream *s, qn_tensor x, float *out) {

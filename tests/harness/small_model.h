@@ -1,5 +1,4 @@
-// small_model.h: small models of every kind on the CPU backend, or on the one that stores
-// bf16.
+// small_model.h: small models of every kind on the CPU backend, or on one that stores bf16.
 #ifndef QUERN_TESTS_SMALL_MODEL_H
 #define QUERN_TESTS_SMALL_MODEL_H
 
@@ -12,10 +11,11 @@
 #include <string>
 #include <vector>
 
-#include "harness/bf16_backend.h"
 #include "harness/status.h"
+#include "harness/storage_backend.h"
 #include "harness/transformer_reference.h"
 #include "quern/backend.h"
+#include "quern/bf16.h"
 #include "quern/model.h"
 
 // Two layers with sizes that are no multiples of each other. Weights are large enough that
@@ -132,7 +132,7 @@ class SmallModel {
   public:
     SmallModel(const qn_config &config, const qn_plan_options &options, uint64_t seed = 7)
         : config(config) {
-        EXPECT_OK(options.storage == QN_BF16 ? harness::open_bf16_backend(2, &backend)
+        EXPECT_OK(options.storage == QN_BF16 ? harness::open_storage_backend(&backend)
                                              : qn_cpu_open(2, &backend));
         EXPECT_OK(qn_model_create(backend, &this->config, &options, &model));
         if (!model) return;

@@ -1,6 +1,7 @@
 #include "simt/launch.h"
 
 #include <algorithm>
+#include <map>
 #include <vector>
 
 #include "simt/barrier.h"
@@ -186,9 +187,22 @@ static std::string errors_of_launch() {
     return error + races;
 }
 
+static std::map<std::string, int64_t> &launches() {
+    static std::map<std::string, int64_t> by_name;
+    return by_name;
+}
+
+int64_t count_launches(const std::string &part) {
+    int64_t count = 0;
+    for (const auto &[name, n] : launches())
+        if (name.find(part) != std::string::npos) count += n;
+    return count;
+}
+
 void launch_grid(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
                  void (*body)(void *), void *arguments) {
     check_launch(kernel, grid, block, shared_bytes);
+    launches()[kernel]++;
     Machine m = {};
     m.config = config();
     m.kernel = kernel;

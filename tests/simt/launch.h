@@ -3,6 +3,8 @@
 #define QUERN_TESTS_SIMT_LAUNCH_H
 
 #include <cstddef>
+#include <cstdint>
+#include <string>
 #include <tuple>
 
 #include "simt/stream.h"
@@ -28,6 +30,9 @@ void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, CUstre
             [](void *p) { std::apply(((Call *)p)->kernel, ((Call *)p)->arguments); }, &call);
     });
 }
+
+// How many grids of kernels whose launch names `part` this process has run.
+int64_t count_launches(const std::string &part);
 
 // 0, or the cudaError_t of a kernel that cannot have that much dynamic shared memory.
 int allow_shared(size_t bytes);

@@ -7,7 +7,9 @@ static bool deferred = false;
 void defer_streams(bool defer) { deferred = defer; }
 
 void enqueue(CUstream_st *stream, std::function<void()> work) {
-    if (stream && deferred)
+    if (stream && stream->captured)
+        stream->captured->push_back(std::move(work));
+    else if (stream && deferred)
         stream->pending.push_back(std::move(work));
     else
         work();

@@ -1,13 +1,18 @@
 // stream.h: an ordered queue of work that stands for a CUDA stream. Work runs as it is enqueued,
-// or, with deferral, when somebody waits for it, so that a missing wait shows.
+// or, with deferral, when somebody waits for it, so that a missing wait shows. A stream that is
+// captured keeps its work for a graph.
 #ifndef QUERN_TESTS_SIMT_STREAM_H
 #define QUERN_TESTS_SIMT_STREAM_H
 
 #include <deque>
 #include <functional>
+#include <memory>
+#include <vector>
 
 struct CUstream_st {
     std::deque<std::function<void()>> pending;
+    std::unique_ptr<std::vector<std::function<void()>>> captured; // null: not capturing
+    bool capture_lost = false; // by a call that a capture forbids
 };
 
 namespace simt {
@@ -15,7 +20,8 @@ namespace simt {
 // For the work of all streams that is enqueued from now on. Off at first.
 void defer_streams(bool defer);
 
-// Runs the work now, or later on its stream; without a stream always now.
+// Runs the work now, later on its stream, or in the graph for which the stream is captured;
+// without a stream always now.
 void enqueue(CUstream_st *stream, std::function<void()> work);
 
 // Runs all that is pending. Whatever the work throws comes out here, and the rest is dropped.

@@ -1,4 +1,4 @@
-/* add_tile_stats.cu: the statistics of the tiles, added up by head. */
+/* add_tile_stats.cu: the statistics of the tiles, or of the rows, added up by head. */
 #include "launch.h"
 #include "row_stats.h"
 

@@ -19,7 +19,7 @@ int qn_attn_fused_sm80_forward(const qn_attn_params *, struct CUstream_st *strea
  * statistics is B·Hq·tiles·sizeof(qn_attn_tile_stats). A grid holds fewer than 2^31 tiles:
  * B·Hq·tiles is the caller's to check. */
 int64_t qn_attn_forward_tiles(int64_t head_dim, int64_t n_queries);
-/* Adds stats_parts, in a fixed order, to stats_sums and stats_counts. The forward calls it. */
+/* Adds stats_parts, in a fixed order, to stats_sums and stats_counts. Both forwards call it. */
 int qn_attn_add_tile_stats(const qn_attn_params *, int64_t n_tiles, struct CUstream_st *stream);
 
 /* delta = rowsum(dout ∘ o), which every backward pass begins with. Sets the first dq_head floats
@@ -44,18 +44,19 @@ int qn_attn_copy_rows(qn_attn_view dst, qn_attn_view src, int32_t batch, int32_t
                       int32_t n_heads, int32_t head_dim, struct CUstream_st *stream);
 
 /* The naive path: what it does between its matrix products. Scores and their like are dense
- * (B,Hq,Tq,Tk), bf16, or fp32 where `scores_f32`; weights and their gradients are bf16. All are
- * aligned to 16 bytes; B·Hq·Tq is below 2^31. There are no statistics here.
+ * (B,Hq,Tq,Tk) and fp32; weights and their gradients are bf16. All are aligned to 16 bytes;
+ * B·Hq·Tq is below 2^31.
  *
- * Forward: weights = softmax(scale·scores + mask), and lse. scores is Q·Kᵀ. weights may be
- * scores itself where that is bf16. Hidden keys get weight 0; their scores are not read. */
-int qn_attn_naive_softmax_forward(const qn_attn_params *, const void *scores, int scores_f32,
-                                  uint16_t *weights, struct CUstream_st *stream);
+ * Forward: weights = softmax(scale·scores + mask), and lse; with statistics adds to them, after
+ * writing stats_parts, one a row: B·Hq·Tq·sizeof(qn_attn_tile_stats) of workspace. scores is
+ * Q·Kᵀ. Hidden keys get weight 0; their scores are not read. */
+int qn_attn_naive_softmax_forward(const qn_attn_params *, const float *scores, uint16_t *weights,
+                                  struct CUstream_st *stream);
 /* Backward: weights = exp(scale·scores − lse), dscores = weights ∘ (dweights − delta), from
  * scores = Q·Kᵀ, dweights = dO·Vᵀ, lse and delta. The gradients that follow carry the scale:
- * dq = scale·dscores·k. Both may be in place where the inputs are bf16. */
-int qn_attn_naive_softmax_backward(const qn_attn_params *, const void *scores, const void *dweights,
-                                   int scores_f32, uint16_t *weights, uint16_t *dscores,
+ * dq = scale·dscores·k. */
+int qn_attn_naive_softmax_backward(const qn_attn_params *, const float *scores,
+                                   const float *dweights, uint16_t *weights, uint16_t *dscores,
                                    struct CUstream_st *stream);
 
 #ifdef __cplusplus

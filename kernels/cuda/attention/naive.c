@@ -2,9 +2,10 @@
  * heads of each key head's group. */
 #include "naive.h"
 
-#include "elementwise.h"
+#include "blas/matmul.h"
+#include "blas/product.h"
 #include "launch.h"
-#include "matmul.h"
+#include "ops/elementwise.h"
 
 /* ---- memory ------------------------------------------------------------------ */
 
@@ -21,7 +22,7 @@ void qn_cuda_naive_lay_out(const qn_cuda *cuda, const qn_attn_params *p, bool ba
     *n = (qn_cuda_naive){0};
     n->scores = qn_workspace_cut(w, qn_size_mul(scores, sizeof(float)));
     n->weights = qn_workspace_cut(w, qn_size_mul(scores, sizeof(uint16_t)));
-    n->matmul = qn_workspace_cut(w, qn_matmul_workspace(cuda));
+    n->matmul = qn_workspace_cut(w, qn_product_workspace(cuda));
     if (!backward) return;
     n->dweights = qn_workspace_cut(w, qn_size_mul(scores, sizeof(float)));
     n->dscores = qn_workspace_cut(w, qn_size_mul(scores, sizeof(uint16_t)));
@@ -116,7 +117,8 @@ static qn_status weigh_queries(qn_stream *stream, const qn_attn_params *p,
                               .row = sums.stride[1],
                               .step = {sums.stride[0], sums.stride[2], 0}};
     QN_TRY(qn_matmul(stream, &products, naive->matmul));
-    QN_CUDA_LAUNCH(qn_cuda_launch_cast(tensor_like_k(p, out), sums, qn_cuda_handle(stream)),
+    const qn_cuda_queue queue = qn_cuda_queue_of(stream);
+    QN_CUDA_LAUNCH(qn_cuda_launch_cast(tensor_like_k(p, out), sums, &queue),
                    "attention: launching the rounding of a key gradient");
     return QN_OK;
 }
@@ -126,9 +128,8 @@ static qn_status weigh_queries(qn_stream *stream, const qn_attn_params *p,
 qn_status qn_cuda_naive_forward(qn_stream *stream, const qn_attn_params *p,
                                 const qn_cuda_naive *n) {
     QN_TRY(product_of_rows(stream, p, n, &p->q, &p->k, n->scores));
-    QN_CUDA_LAUNCH(
-        qn_attn_naive_softmax_forward(p, n->scores, true, n->weights, qn_cuda_handle(stream)),
-        "attention: launching the softmax");
+    QN_CUDA_LAUNCH(qn_attn_naive_softmax_forward(p, n->scores, n->weights, qn_cuda_handle(stream)),
+                   "attention: launching the softmax");
     return weigh_keys(stream, p, n, 1, n->weights, &p->v, &p->o);
 }
 
@@ -138,8 +139,8 @@ qn_status qn_cuda_naive_backward(qn_stream *stream, const qn_attn_params *p,
                    "attention: launching the row sums of its backward pass");
     QN_TRY(product_of_rows(stream, p, n, &p->q, &p->k, n->scores));
     QN_TRY(product_of_rows(stream, p, n, &p->dout, &p->v, n->dweights));
-    QN_CUDA_LAUNCH(qn_attn_naive_softmax_backward(p, n->scores, n->dweights, true, n->weights,
-                                                  n->dscores, qn_cuda_handle(stream)),
+    QN_CUDA_LAUNCH(qn_attn_naive_softmax_backward(p, n->scores, n->dweights, n->weights, n->dscores,
+                                                  qn_cuda_handle(stream)),
                    "attention: launching the gradient of the softmax");
     QN_TRY(weigh_queries(stream, p, n, 1, n->weights, &p->dout, n->dv_sum, &p->dv));
     QN_TRY(weigh_queries(stream, p, n, p->scale, n->dscores, &p->q, n->dk_sum, &p->dk));

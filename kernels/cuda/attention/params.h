@@ -23,7 +23,7 @@ enum { QN_ATTN_MAX_LENGTH = INT32_MAX - 4095 };
 
 enum { QN_ATTN_PART_SUMS = 10, QN_ATTN_PART_COUNTS = 2 };
 
-/* Statistics of one tile of query rows of one head, in the order of ops.h. */
+/* Statistics of one tile of query rows of one head, or of one row, in the order of ops.h. */
 typedef struct qn_attn_tile_stats {
     float sums[QN_ATTN_PART_SUMS];
     int32_t counts[QN_ATTN_PART_COUNTS];
@@ -43,7 +43,7 @@ typedef struct qn_attn_params {
     int32_t window; /* 0: off; else 1 to n_keys */
 
     /* Forward with statistics: where they are added, and (B,Hq,tiles of rows) parts in the
-     * workspace; tiles as qn_attn_forward_tiles says. */
+     * workspace; fused has the tiles that qn_attn_forward_tiles says, naive one a row. */
     float *stats_sums;          /* (10,Hq); NULL: no statistics */
     int64_t *stats_counts;      /* (2,Hq) */
     int32_t stats_local_window; /* clamped to INT32_MAX */

@@ -1,6 +1,6 @@
 /* row_stats.h: statistics of attention rows, gathered beside the online softmax without changing
  * any of its operations. Names and formulas as in ops.h. What a lane sums is over its own columns
- * until the quad's sums are added up. */
+ * until the quad's sums are added up, or the block's where a block has one row. */
 #ifndef QUERN_CUDA_ATTENTION_ROW_STATS_H
 #define QUERN_CUDA_ATTENTION_ROW_STATS_H
 
@@ -13,8 +13,8 @@ static_assert((int)QN_ATTN_PART_SUMS == (int)QN_ATTN_N_SUMS &&
 
 /* ---- while the softmax runs --------------------------------------------------- */
 
-/* Of one row, before division by l. They lie in shared memory, a slot for each lane and row:
- * registers are for the accumulators. */
+/* Of one row, before division by l. In the fused pass they lie in shared memory, a slot for each
+ * lane and row: registers are for the accumulators. */
 struct alignas(16) row_stats {
     float weighted; /* Σ w·log2 w: shifted by m, so that it does not cancel */
     float distance, sink, local;
@@ -92,7 +92,7 @@ QN_DEVICE void add_baseline(qn_attn_tile_stats &part, position_span span, int32_
     part.sums[QN_ATTN_BASE_LOCAL] += (float)max_i32(span.hi - local_lo, 0) * one;
 }
 
-/* Adds a row whose quad sums are x and l, if it sees any key. */
+/* Adds a row whose sums are x and l, if it sees any key. */
 QN_DEVICE void add_row(qn_attn_tile_stats &part, const row_stats &x, float m, float l,
                        position_span span, int32_t position, int32_t document,
                        int32_t local_window) {

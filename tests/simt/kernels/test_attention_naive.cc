@@ -1,5 +1,7 @@
 // The naive path's softmax kernels on given scores, against double.
-#include "attention_device.h"
+#include "attention_cases.h"
+#include "forward_call.h"
+#include "simt/sweep.h"
 
 namespace {
 
@@ -9,13 +11,12 @@ struct Scores {
     std::vector<float> s, dweights, delta;
 };
 
-// Values that bf16 holds, so that both types of score see the same.
 Scores random_scores(const AttentionShape &shape, uint32_t seed) {
     std::mt19937 generator(seed);
     std::normal_distribution<float> normal(0, 3);
     auto draw = [&](int64_t n) {
         std::vector<float> x((size_t)n);
-        for (float &e : x) e = qn_round_bf16(normal(generator));
+        for (float &e : x) e = normal(generator);
         return x;
     };
     int64_t rows = shape.lse_size();
@@ -23,16 +24,9 @@ Scores random_scores(const AttentionShape &shape, uint32_t seed) {
 }
 
 // x, with poison where a row does not look.
-template <typename T>
-DeviceArray<T> on_device(const std::vector<float> &x, const std::vector<bool> &seen) {
-    DeviceArray<T> device(x.size());
-    for (size_t i = 0; i < x.size(); i++) {
-        float value = seen[i] ? x[i] : NAN;
-        if constexpr (sizeof(T) == 4)
-            device.data()[i] = value;
-        else
-            device.data()[i] = to_bf16(value).bits;
-    }
+DeviceArray<float> on_device(const std::vector<float> &x, const std::vector<bool> &seen) {
+    DeviceArray<float> device(x.size());
+    for (size_t i = 0; i < x.size(); i++) device.data()[i] = seen[i] ? x[i] : NAN;
     return device;
 }
 
@@ -74,35 +68,28 @@ void expect_rounded(const char *name, const DeviceArray<uint16_t> &x,
             << name << ", element " << i;
 }
 
-template <typename T> void check(const AttentionShape &shape) {
+void check_softmax(const AttentionShape &shape) {
     Scores in = random_scores(shape, 5);
     Exact want = exact(shape, in);
     Case c;
     c.shape = shape;
     Call call(c, random_inputs(c));
-    DeviceArray<T> s = on_device<T>(in.s, want.seen), dw = on_device<T>(in.dweights, want.seen);
+    DeviceArray<float> s = on_device(in.s, want.seen), dw = on_device(in.dweights, want.seen);
     DeviceArray<uint16_t> weights(in.s.size(), kPoison), dscores(in.s.size(), kPoison);
     DeviceArray<float> delta(in.delta);
     call.params.delta = delta.data();
-    constexpr int f32 = sizeof(T) == 4;
 
-    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), f32, weights.data(), nullptr),
-              0);
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), weights.data(), nullptr), 0);
     expect_rounded("weights", weights, want.weights);
     for (size_t r = 0; r < want.lse.size(); r++)
         ASSERT_NEAR(call.params.lse[r], want.lse[r], 1e-6 * std::max(1.0, std::abs(want.lse[r])));
 
     std::fill(weights.data(), weights.data() + weights.size(), kPoison);
-    EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, s.data(), dw.data(), f32, weights.data(),
+    EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, s.data(), dw.data(), weights.data(),
                                              dscores.data(), nullptr),
               0);
     expect_rounded("weights, recomputed", weights, want.weights);
     expect_rounded("dscores", dscores, want.dscores);
-}
-
-void check_both(const AttentionShape &shape) {
-    check<float>(shape);
-    check<uint16_t>(shape);
 }
 
 TEST(Naive, LengthsAndMasks) {
@@ -111,49 +98,27 @@ TEST(Naive, LengthsAndMasks) {
             SCOPED_TRACE(testing::Message() << n_keys << " keys, causal " << causal);
             AttentionShape shape = make_shape(2, std::min<int64_t>(n_keys, 9), n_keys, 2, 1, 64);
             shape.causal = causal;
-            check_both(shape);
+            check_softmax(shape);
             shape.window = 5;
-            check_both(shape);
+            check_softmax(shape);
         }
 }
 
 TEST(Naive, RowsOfSeveralSteps) {
     AttentionShape shape = make_shape(1, 3, 4500, 1, 1, 8);
-    check_both(shape);
+    check_softmax(shape);
     shape.n_keys = 4504;
     shape.causal = true;
     shape.scale = -0.3;
-    check_both(shape);
+    check_softmax(shape);
     shape.window = 2100;
-    check_both(shape);
+    check_softmax(shape);
 }
 
 TEST(Naive, Documents) {
     AttentionShape shape = make_shape(1, 40, 40, 1, 1, 64);
     shape.doc_start = documents(1, {3, 0, 20, 17});
-    check_both(shape);
-}
-
-TEST(Naive, InPlace) {
-    AttentionShape shape = make_shape(1, 4, 2600, 1, 1, 8);
-    shape.causal = true;
-    Scores in = random_scores(shape, 6);
-    Exact want = exact(shape, in);
-    Case c;
-    c.shape = shape;
-    Call call(c, random_inputs(c));
-    DeviceArray<uint16_t> s = on_device<uint16_t>(in.s, want.seen),
-                          dw = on_device<uint16_t>(in.dweights, want.seen);
-    DeviceArray<float> delta(in.delta);
-    call.params.delta = delta.data();
-    DeviceArray<uint16_t> copy(s.host());
-    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, copy.data(), 0, copy.data(), nullptr), 0);
-    expect_rounded("weights", copy, want.weights);
-    EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, s.data(), dw.data(), 0, s.data(),
-                                             dw.data(), nullptr),
-              0);
-    expect_rounded("weights, recomputed", s, want.weights);
-    expect_rounded("dscores", dw, want.dscores);
+    check_softmax(shape);
 }
 
 TEST(Naive, RowsThatSeeNothing) {
@@ -169,10 +134,10 @@ TEST(Naive, RowsThatSeeNothing) {
     for (int i = 0; i < 48; i++) s.data()[i] = in.s[i];
     DeviceArray<uint16_t> weights(64, kPoison), dscores(64, kPoison);
     call.params.delta = delta.data();
-    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), 1, weights.data(), nullptr), 0);
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), weights.data(), nullptr), 0);
     EXPECT_EQ(call.params.lse[3], -INFINITY);
     for (int j = 48; j < 64; j++) EXPECT_EQ(weights.data()[j], 0);
-    EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, s.data(), s.data(), 1, weights.data(),
+    EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, s.data(), s.data(), weights.data(),
                                              dscores.data(), nullptr),
               0);
     for (int j = 48; j < 64; j++) EXPECT_EQ(weights.data()[j] | dscores.data()[j], 0);
@@ -180,33 +145,22 @@ TEST(Naive, RowsThatSeeNothing) {
 
 // Scores far below what hidden keys have, as where q·k overflows, weigh nothing: a row that sees no
 // others is like one that sees nothing.
-template <typename T> void check_no_weight() {
+TEST(Naive, ScoresOfNoWeight) {
     Case c;
     c.shape = make_shape(1, 1, 16, 1, 1, 8);
     Call call(c, random_inputs(c));
-    std::vector<float> scores(16, -INFINITY);
-    std::fill_n(scores.begin(), 8, -3e38f);
-    const std::vector<bool> seen(16, true);
-    DeviceArray<T> s = on_device<T>(scores, seen),
-                   dw = on_device<T>(std::vector<float>(16, 1), seen);
+    DeviceArray<float> s(16, -INFINITY), dw(16, 1.0f), delta(1, 0.5f);
+    std::fill_n(s.data(), 8, -3e38f);
     DeviceArray<uint16_t> weights(16, kPoison), dscores(16, kPoison);
-    DeviceArray<float> delta(1, 0.5f);
     call.params.delta = delta.data();
-    constexpr int f32 = sizeof(T) == 4;
-    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), f32, weights.data(), nullptr),
-              0);
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), weights.data(), nullptr), 0);
     EXPECT_EQ(call.params.lse[0], -INFINITY);
     for (uint16_t w : weights.host()) EXPECT_EQ(w, 0);
-    EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, s.data(), dw.data(), f32, weights.data(),
+    EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, s.data(), dw.data(), weights.data(),
                                              dscores.data(), nullptr),
               0);
     for (uint16_t w : weights.host()) EXPECT_EQ(w, 0);
     for (uint16_t ds : dscores.host()) EXPECT_EQ(ds, 0);
-}
-
-TEST(Naive, ScoresOfNoWeight) {
-    check_no_weight<float>();
-    check_no_weight<uint16_t>();
 }
 
 TEST(Naive, NoKeys) {
@@ -217,12 +171,89 @@ TEST(Naive, NoKeys) {
     DeviceArray<uint16_t> weights(0), dscores(0);
     call.params.delta = delta.data();
     call.params.n_keys = 0;
-    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, none.data(), 1, weights.data(), nullptr),
-              0);
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, none.data(), weights.data(), nullptr), 0);
     for (int i = 0; i < 4; i++) EXPECT_EQ(call.params.lse[i], -INFINITY);
-    EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, none.data(), none.data(), 1,
-                                             weights.data(), dscores.data(), nullptr),
+    EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, none.data(), none.data(), weights.data(),
+                                             dscores.data(), nullptr),
               0);
+}
+
+// ---- statistics ------------------------------------------------------------------------
+
+// q·k of a case's inputs, NaN where a row does not look.
+DeviceArray<float> scores_of(const AttentionShape &s, const AttentionInputs<float> &in) {
+    DeviceArray<float> scores((size_t)(s.lse_size() * s.n_keys), NAN);
+    for (int64_t r = 0; r < s.lse_size(); r++)
+        for (int64_t j = 0; j < s.n_keys; j++) {
+            int64_t b = r / s.n_queries / s.n_heads, h = r / s.n_queries % s.n_heads;
+            int64_t i = r % s.n_queries, kv_head = h / (s.n_heads / s.n_kv_heads);
+            if (!s.sees(b, s.position(i), j)) continue;
+            const float *q = &in.q[((b * s.n_queries + i) * s.n_heads + h) * s.head_dim];
+            const float *k = &in.k[((b * s.n_keys + j) * s.n_kv_heads + kv_head) * s.head_dim];
+            double dot = 0;
+            for (int64_t d = 0; d < s.head_dim; d++) dot += (double)q[d] * k[d];
+            scores.data()[r * s.n_keys + j] = (float)dot;
+        }
+    return scores;
+}
+
+struct SoftmaxResult {
+    AttentionResult<float> of; // lse and statistics
+    std::vector<uint16_t> weights;
+};
+
+SoftmaxResult run_softmax(const Case &c, const AttentionInputs<float> &in,
+                          const DeviceArray<float> &scores) {
+    Call call(c, in);
+    DeviceArray<qn_attn_tile_stats> rows((size_t)c.shape.lse_size());
+    DeviceArray<uint16_t> weights(scores.size(), kPoison);
+    call.params.stats_parts = rows.data();
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, scores.data(), weights.data(), nullptr),
+              0);
+    return {call.result(), weights.host()};
+}
+
+// They are right, and lse and weights are the same bits without.
+void check_stats(Case c) {
+    AttentionInputs<float> in = random_inputs(c);
+    DeviceArray<float> scores = scores_of(c.shape, in);
+    SoftmaxResult without = run_softmax(c, in, scores);
+    c.stats = true;
+    SoftmaxResult with = run_softmax(c, in, scores);
+    EXPECT_TRUE(harness::same_bits(without.of.lse, with.of.lse));
+    EXPECT_EQ(without.weights, with.weights);
+    expect_stats(with.of, expected(c, in), c.shape.n_heads, c.shape.n_keys);
+}
+
+TEST(NaiveStats, MasksAndDocuments) {
+    for (bool causal : {false, true})
+        for (int64_t window : {0, 1, 9}) {
+            SCOPED_TRACE(testing::Message() << "window " << window << ", causal " << causal);
+            Case c = make_case(2, 13, 37, 4, 2, 8);
+            c.shape.causal = causal;
+            c.shape.window = window;
+            c.local_window = 3;
+            check_stats(c);
+            c.shape.doc_start = documents(2, {25, 0, 7, 1, 4});
+            check_stats(c);
+        }
+}
+
+TEST(NaiveStats, SameBitsInEverySchedule) {
+    Case c = make_case(1, 3, 2600, 1, 1, 8);
+    c.shape.causal = true;
+    c.shape.scale = -0.1;
+    c.stats = true;
+    AttentionInputs<float> in = random_inputs(c);
+    DeviceArray<float> scores = scores_of(c.shape, in);
+    SoftmaxResult first = run_softmax(c, in, scores);
+    expect_stats(first.of, expected(c, in), 1, c.shape.n_keys);
+    simt::for_each_schedule(6, [&] {
+        SoftmaxResult again = run_softmax(c, in, scores);
+        EXPECT_EQ(again.of.sums, first.of.sums);
+        EXPECT_EQ(again.of.counts, first.of.counts);
+        EXPECT_TRUE(harness::same_bits(again.of.lse, first.of.lse));
+    });
 }
 
 } // namespace

@@ -8,16 +8,21 @@ namespace {
 TEST(BackendOpen, ByName) {
     for (const char *name : {"cpu", "auto"}) {
         qn_backend *backend = nullptr;
-        expect_ok(qn_backend_open(name, 0, &backend));
+        char *note = nullptr;
+        expect_ok(qn_backend_open(name, 0, &backend, &note));
         ASSERT_NE(backend, nullptr);
         backend->ops->close(backend);
+        free(note);
     }
 }
 
 TEST(BackendOpen, UnknownNamesAndThreadCountsAreRefused) {
     qn_backend *backend = nullptr;
-    expect_refused(qn_backend_open("tpu", 0, &backend), QN_CODE_USAGE, {"tpu", "cpu", "auto"});
-    expect_refused(qn_backend_open("", 0, &backend), QN_CODE_USAGE, {"cpu"});
+    char *note = nullptr;
+    expect_refused(qn_backend_open("tpu", 0, &backend, &note), QN_CODE_USAGE,
+                   {"tpu", "cpu", "auto"});
+    expect_refused(qn_backend_open("", 0, &backend, &note), QN_CODE_USAGE, {"cpu"});
+    EXPECT_EQ(note, nullptr);
     expect_refused(qn_cpu_open(-1, &backend), QN_CODE_USAGE, {"-1 threads"});
     expect_refused(qn_cpu_open(1 << 20, &backend), QN_CODE_USAGE, {"1048576 threads"});
     EXPECT_EQ(backend, nullptr);
@@ -26,15 +31,16 @@ TEST(BackendOpen, UnknownNamesAndThreadCountsAreRefused) {
 // A GPU is opened or refused with what to do; a build without the backend says so.
 TEST(BackendOpen, Cuda) {
     qn_backend *backend = nullptr;
+    char *note = nullptr;
 #ifdef QN_HAS_CUDA
-    qn_status status = qn_backend_open("cuda", 0, &backend);
+    qn_status status = qn_backend_open("cuda", 0, &backend, &note);
     EXPECT_EQ(status == QN_OK, backend != nullptr);
     if (status)
         expect_refused(status, QN_CODE_UNSUPPORTED, {"device \"cuda\"", "\"cpu\""});
     else
         backend->ops->close(backend);
 #else
-    expect_refused(qn_backend_open("cuda", 0, &backend), QN_CODE_USAGE, {"no CUDA backend"});
+    expect_refused(qn_backend_open("cuda", 0, &backend, &note), QN_CODE_USAGE, {"no CUDA backend"});
     EXPECT_EQ(backend, nullptr);
 #endif
 }

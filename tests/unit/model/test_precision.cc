@@ -32,7 +32,7 @@ struct Dtypes {
     bool operator==(const Dtypes &o) const { return compute == o.compute && storage == o.storage; }
 };
 
-Dtypes set(Stores backend, qn_dtype precision) {
+Dtypes set(Stores backend, qn_precision precision) {
     qn_plan_options o = small_options(1, 8);
     o.compute = o.storage = QN_I32;
     EXPECT_OK(qn_plan_set_precision(&backend, precision, &o));
@@ -41,38 +41,37 @@ Dtypes set(Stores backend, qn_dtype precision) {
 }
 
 TEST(Precision, IsStoredWhereTheBackendStoresIt) {
-    EXPECT_EQ(set(Stores({QN_F32}), QN_F32), (Dtypes{QN_F32, QN_F32}));
-    EXPECT_EQ(set(Stores({QN_BF16}), QN_BF16), (Dtypes{QN_BF16, QN_BF16}));
-    EXPECT_EQ(set(Stores({QN_BF16, QN_F32}), QN_F32), (Dtypes{QN_F32, QN_F32}));
-    EXPECT_EQ(set(Stores({QN_F32, QN_BF16}), QN_BF16), (Dtypes{QN_BF16, QN_BF16}));
+    EXPECT_EQ(set(Stores({QN_F32}), QN_PRECISION_FP32), (Dtypes{QN_F32, QN_F32}));
+    EXPECT_EQ(set(Stores({QN_BF16}), QN_PRECISION_BF16), (Dtypes{QN_BF16, QN_BF16}));
+    EXPECT_EQ(set(Stores({QN_BF16, QN_F32}), QN_PRECISION_FP32), (Dtypes{QN_F32, QN_F32}));
+    EXPECT_EQ(set(Stores({QN_F32, QN_BF16}), QN_PRECISION_BF16), (Dtypes{QN_BF16, QN_BF16}));
 }
 
 TEST(Precision, IsThatOfProductsWhereTheBackendStoresFp32) {
-    EXPECT_EQ(set(Stores({QN_F32}), QN_BF16), (Dtypes{QN_BF16, QN_F32}));
+    EXPECT_EQ(set(Stores({QN_F32}), QN_PRECISION_BF16), (Dtypes{QN_BF16, QN_F32}));
 }
 
 TEST(Precision, ThatCannotBeNamesWhatCan) {
     Stores bf16({QN_BF16}), half({QN_F16, QN_BF16}), none({}),
         many(std::vector<qn_dtype>(5, QN_F32));
     qn_plan_options o = small_options(1, 8);
-    EXPECT_ERROR(qn_plan_set_precision(&bf16, QN_F32, &o), QN_CODE_USAGE, "precision fp32",
-                 "a device stores bf16");
-    EXPECT_ERROR(qn_plan_set_precision(&half, QN_F32, &o), QN_CODE_USAGE, "fp16, bf16");
-    EXPECT_ERROR(qn_plan_set_precision(&half, QN_F16, &o), QN_CODE_USAGE, "precision", "fp16");
-    EXPECT_ERROR(qn_plan_set_precision(&bf16, (qn_dtype)99, &o), QN_CODE_USAGE, "precision");
-    EXPECT_ERROR(qn_plan_set_precision(&none, QN_F32, &o), QN_CODE_INVALID, "0 storage dtypes");
-    EXPECT_ERROR(qn_plan_set_precision(&many, QN_F32, &o), QN_CODE_INVALID, "5 storage dtypes");
+    EXPECT_ERROR(qn_plan_set_precision(&bf16, QN_PRECISION_FP32, &o), QN_CODE_USAGE,
+                 "precision fp32", "a device stores bf16");
+    EXPECT_ERROR(qn_plan_set_precision(&half, QN_PRECISION_FP32, &o), QN_CODE_USAGE, "fp16, bf16");
+    EXPECT_ERROR(qn_plan_set_precision(&bf16, QN_N_PRECISIONS, &o), QN_CODE_USAGE, "precision 3");
+    EXPECT_ERROR(qn_plan_set_precision(&bf16, (qn_precision)-1, &o), QN_CODE_USAGE, "precision -1");
+    EXPECT_ERROR(qn_plan_set_precision(&none, QN_PRECISION_FP32, &o), QN_CODE_INVALID,
+                 "0 storage dtypes");
+    EXPECT_ERROR(qn_plan_set_precision(&many, QN_PRECISION_FP32, &o), QN_CODE_INVALID,
+                 "5 storage dtypes");
     EXPECT_EQ(o.compute, QN_F32);
     EXPECT_EQ(o.storage, QN_F32);
 }
 
-TEST(Precision, OfWorkThatAsksForNoneIsFp32OrTheBackendsBest) {
-    Stores bf16({QN_BF16}), both({QN_BF16, QN_F32});
-    qn_dtype precision;
-    ASSERT_OK(qn_default_precision(&bf16, &precision));
-    EXPECT_EQ(precision, QN_BF16);
-    ASSERT_OK(qn_default_precision(&both, &precision));
-    EXPECT_EQ(precision, QN_F32);
+TEST(Precision, AutoIsFp32WhereTheBackendStoresIt) {
+    EXPECT_EQ(set(Stores({QN_F32}), QN_PRECISION_AUTO), (Dtypes{QN_F32, QN_F32}));
+    EXPECT_EQ(set(Stores({QN_BF16, QN_F32}), QN_PRECISION_AUTO), (Dtypes{QN_F32, QN_F32}));
+    EXPECT_EQ(set(Stores({QN_BF16}), QN_PRECISION_AUTO), (Dtypes{QN_BF16, QN_BF16}));
 }
 
 } // namespace

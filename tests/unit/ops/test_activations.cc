@@ -28,6 +28,7 @@ Swiglu<T> swiglu_reference(const std::vector<T> &gate_up, const std::vector<T> &
 struct Case {
     int64_t n, f;
     std::vector<float> gate_up, dout;
+    Layout layout = Layout::kPadded, other = Layout::kPadded; // of what is read, and the rest
 };
 
 void check_swiglu(Device &d, Case c, bool in_place) {
@@ -35,8 +36,8 @@ void check_swiglu(Device &d, Case c, bool in_place) {
     c.dout = d.stored(c.dout);
     auto exact = swiglu_reference(convert<double>(c.gate_up), convert<double>(c.dout), c.f);
     auto plain = swiglu_reference(c.gate_up, c.dout, c.f);
-    Stored gate_up(d, {c.n, 2 * c.f}, c.gate_up), dout(d, {c.n, c.f}, c.dout);
-    Stored out(d, {c.n, c.f}), own(d, {c.n, 2 * c.f});
+    Stored gate_up(d, {c.n, 2 * c.f}, c.gate_up, c.layout), dout(d, {c.n, c.f}, c.dout, c.layout);
+    Stored out(d, {c.n, c.f}, c.other), own(d, {c.n, 2 * c.f}, c.other);
     qn_swiglu_args args = {};
     args.gate_up = gate_up;
     args.out = out;
@@ -61,7 +62,13 @@ TEST(Swiglu, ForwardAndBackward) {
             Random random(seed++);
             Case c{s[0], s[1], random.normal((size_t)(2 * s[0] * s[1]), 3),
                    random.normal((size_t)(s[0] * s[1]))};
-            for (bool in_place : {false, true}) check_swiglu(d, c, in_place);
+            for (Layout layout : {Layout::kDense, Layout::kPadded})
+                for (Layout other : {Layout::kDense, Layout::kPadded})
+                    for (bool in_place : {false, true}) {
+                        c.layout = layout;
+                        c.other = other;
+                        check_swiglu(d, c, in_place);
+                    }
         }
     });
 }
@@ -108,9 +115,15 @@ TEST(Gelu, ByItself) {
                 exact.push_back(reference::gelu((double)at));
                 plain.push_back(reference::gelu(at));
             }
-            Stored in(d, {s[0], s[1]}, x), out(d, {s[0], s[1]});
-            expect_ok(d.ops().gelu(d.stream, out, in));
-            expect_stored(d.storage, "out", out.read(), exact, plain);
+            for (Layout from : {Layout::kDense, Layout::kPadded})
+                for (Layout to : {Layout::kDense, Layout::kPadded}) {
+                    Stored in(d, {s[0], s[1]}, x, from), out(d, {s[0], s[1]}, to);
+                    expect_ok(d.ops().gelu(d.stream, out, in));
+                    expect_stored(d.storage, "out", out.read(), exact, plain);
+                    Stored again(d, {s[0], s[1]}, to);
+                    expect_ok(d.ops().gelu(d.stream, again, in));
+                    expect_same_bits("out", again.read(), out.read());
+                }
         }
     });
 }

@@ -2,6 +2,7 @@
 #include "harness/accuracy.h"
 #include "harness/backend.h"
 #include "harness/random.h"
+#include "quern/rounding.h"
 
 using namespace harness;
 
@@ -74,9 +75,10 @@ qn_adamw_args arguments(const Case &k, const Floats &param, const Floats &grad, 
     return args;
 }
 
-State<float> run(Device &d, const Case &k, float sumsq) {
-    Floats param(d, {k.count}, k.param), grad(d, {k.count}, k.grad), m(d, {k.count}, k.m);
-    Floats v(d, {k.count}, k.v), device_sumsq(d, {1}, {sumsq});
+State<float> run(Device &d, const Case &k, float sumsq, Layout layout = Layout::kPadded) {
+    Floats param(d, {k.count}, k.param, layout), grad(d, {k.count}, k.grad, layout);
+    Floats m(d, {k.count}, k.m, layout), v(d, {k.count}, k.v, layout);
+    Floats device_sumsq(d, {1}, {sumsq});
     const qn_adamw_args args = arguments(k, param, grad, m, v, device_sumsq);
     expect_ok(d.ops().adamw(d.stream, &args));
     return {param.read(), m.read(), v.read()};
@@ -102,6 +104,10 @@ void check(const Case &k) {
         }
         expect_accurate("step", step, exact_step, plain_step, largest / 2);
         expect_same_bits("param", got.param, run(d, k, (float)k.sumsq()).param);
+        State<float> aligned = run(d, k, (float)k.sumsq(), Layout::kDense);
+        expect_same_bits("param", got.param, aligned.param);
+        expect_same_bits("m", got.m, aligned.m);
+        expect_same_bits("v", got.v, aligned.v);
     });
 }
 
@@ -119,6 +125,20 @@ TEST(Adamw, ElementsOutsideSegmentsStayAsTheyAre) {
             EXPECT_EQ(got.m[i], k.m[i]) << i;
         }
     });
+}
+
+// More than a GPU is told of in one go: of every length up to some tiles of it, empty ones too,
+// next to each other with one decay or two, and apart.
+TEST(Adamw, HundredsOfSegments) {
+    std::vector<qn_adamw_segment> segments;
+    Random random(10);
+    int64_t at = 1;
+    for (int32_t i : random.integers(450, 0, 60)) {
+        const int64_t count = i == 0 ? 2100 : i == 1 ? 0 : i;
+        segments.push_back({at, count, i % 3 ? 0.25f : 0.5f});
+        at += count + (i % 4 == 0);
+    }
+    check(make_case(at + 3, segments, 11));
 }
 
 TEST(Adamw, ClipsByTheScaledNorm) {
@@ -167,13 +187,24 @@ struct Updated {
     std::vector<float> param, weights;
 };
 
-Updated run_with_weights(Device &d, const Case &k, float sumsq, const std::vector<float> &before) {
-    Floats param(d, {k.count}, k.param), grad(d, {k.count}, k.grad), m(d, {k.count}, k.m);
-    Floats v(d, {k.count}, k.v), device_sumsq(d, {1}, {sumsq});
-    Stored weights(d, {k.count}, before);
+struct Rounding {
+    bool stochastic = false;
+    uint64_t seed = 0;
+    Layout layout = Layout::kPadded;
+};
+
+Updated run_with_weights(Device &d, const Case &k, float sumsq, const std::vector<float> &before,
+                         Rounding rounding = {}) {
+    const Layout layout = rounding.layout;
+    Floats param(d, {k.count}, k.param, layout), grad(d, {k.count}, k.grad, layout);
+    Floats m(d, {k.count}, k.m, layout), v(d, {k.count}, k.v, layout);
+    Floats device_sumsq(d, {1}, {sumsq});
+    Stored weights(d, {k.count}, before, layout);
     qn_adamw_args args = arguments(k, param, grad, m, v, device_sumsq);
     args.weights = weights.view.data;
     args.weights_dtype = d.storage;
+    args.stochastic_rounding = rounding.stochastic;
+    args.seed = rounding.seed;
     expect_ok(d.ops().adamw(d.stream, &args));
     return {param.read(), weights.read()};
 }
@@ -183,14 +214,67 @@ TEST(Adamw, WorkingCopyIsTheRoundedParameters) {
     on_each_backend([&](Device &d) {
         if (d.storage == QN_F32) return; // there is none
         const std::vector<float> before(30000, 0.25f);
-        const Updated got = run_with_weights(d, k, (float)k.sumsq(), before);
-        std::vector<float> want = before;
-        for (const qn_adamw_segment &s : k.segments)
-            for (int64_t i = s.offset; i < s.offset + s.count; i++)
-                want[(size_t)i] = qn_round_bf16(got.param[(size_t)i]);
-        expect_same_bits("weights", got.weights, want);
-        expect_same_bits("param", got.param, run(d, k, (float)k.sumsq()).param);
-        expect_same_bits("weights", run_with_weights(d, k, NAN, before).weights, before);
+        for (Layout layout : {Layout::kDense, Layout::kPadded}) {
+            Rounding rounding;
+            rounding.layout = layout;
+            const Updated got = run_with_weights(d, k, (float)k.sumsq(), before, rounding);
+            std::vector<float> want = before;
+            for (const qn_adamw_segment &s : k.segments)
+                for (int64_t i = s.offset; i < s.offset + s.count; i++)
+                    want[(size_t)i] = qn_round_bf16(got.param[(size_t)i]);
+            expect_same_bits("weights", got.weights, want);
+            expect_same_bits("param", got.param, run(d, k, (float)k.sumsq()).param);
+            expect_same_bits("weights", run_with_weights(d, k, NAN, before, rounding).weights,
+                             before);
+        }
+    });
+}
+
+// The masters stay the bits that they are with nearest rounding; the copy is that of rounding.h,
+// whatever the segment that an element lies in.
+TEST(Adamw, WorkingCopyRoundedStochastically) {
+    Case k = make_case(30000, {{3, 5, 0.5f}, {8, 9, 0}, {4097, 20010, 0.1f}, {29999, 1, 0}}, 12);
+    on_each_backend([&](Device &d) {
+        if (d.storage == QN_F32) return;
+        const std::vector<float> before(30000, 0.25f);
+        for (Layout layout : {Layout::kDense, Layout::kPadded})
+            for (int64_t step : {1, 1000}) {
+                k.step = step;
+                const Rounding rounding = {true, 0xfedcba9876543210ull, layout};
+                const Updated got = run_with_weights(d, k, (float)k.sumsq(), before, rounding);
+                std::vector<float> want = before;
+                for (const qn_adamw_segment &s : k.segments)
+                    for (int64_t i = s.offset; i < s.offset + s.count; i++)
+                        want[(size_t)i] = qn_float_of_bf16(
+                            qn_bf16_stochastic_at(got.param[(size_t)i], rounding.seed, step, i));
+                expect_same_bits("weights", got.weights, want);
+                expect_same_bits("param", got.param, run(d, k, (float)k.sumsq()).param);
+                expect_same_bits("weights", run_with_weights(d, k, NAN, before, rounding).weights,
+                                 before);
+            }
+    });
+}
+
+// Parameters that do not move, a quarter of a gap above what bf16 has: of n seeds each element
+// goes up in n/4 of them, within five deviations, and is never anything but a neighbour.
+TEST(Adamw, WorkingCopyIsUnbiased) {
+    const int n = 400;
+    Case k = make_case(64, {{0, 64, 0}}, 13);
+    k.lr = 0;
+    k.param.assign(64, -(1 + 0x1p-9f));
+    on_each_backend([&](Device &d) {
+        if (d.storage == QN_F32) return;
+        std::vector<int> ups(64);
+        for (int seed = 0; seed < n; seed++) {
+            const Rounding rounding = {true, (uint64_t)seed, Layout::kDense};
+            const Updated got = run_with_weights(d, k, 1, std::vector<float>(64, 0), rounding);
+            for (size_t i = 0; i < ups.size(); i++) {
+                const float weight = got.weights[i];
+                ASSERT_TRUE(weight == -1 || weight == -(1 + 0x1p-7f)) << weight;
+                ups[i] += weight != -1;
+            }
+        }
+        for (int count : ups) EXPECT_NEAR(count, n / 4, 5 * std::sqrt(n * 0.25 * 0.75));
     });
 }
 
@@ -252,6 +336,8 @@ TEST(AdamwArguments, MisfitsAreNamed) {
         refuse([](Args &a, Segments &) { a.grad_sumsq = nullptr; }, {"grad_sumsq is NULL"});
         refuse([](Args &a, Segments &) { a.segments = nullptr; }, {"segments is NULL"});
         refuse([](Args &a, Segments &) { a.count = -1; }, {"count is -1"});
+        refuse([](Args &a, Segments &) { a.stochastic_rounding = true; },
+               {"stochastic_rounding without weights"});
     });
 }
 

@@ -55,6 +55,62 @@ TEST(Device, MemoryThatDoesNotExistIsRefused) {
     });
 }
 
+TEST(Device, MemoryOfTheHostCanBeWritten) {
+    on_each_backend([&](Device &d) {
+        void *memory = nullptr;
+        expect_ok(d.ops().host_alloc(d.backend, 4097, &memory));
+        ASSERT_NE(memory, nullptr);
+        memset(memory, 1, 4097);
+        d.ops().host_free(d.backend, memory);
+        memory = &d;
+        expect_ok(d.ops().host_alloc(d.backend, 0, &memory));
+        EXPECT_EQ(memory, nullptr);
+        d.ops().host_free(d.backend, nullptr);
+        expect_refused(d.ops().host_alloc(d.backend, SIZE_MAX / 2, &memory), QN_CODE_MEMORY,
+                       {"bytes"});
+    });
+}
+
+TEST(Device, GraphsRepeatTheirCalls) {
+    on_each_backend([&](Device &d) {
+        qn_graph *graph = nullptr;
+        if (!d.info.graphs) {
+            expect_refused(d.ops().capture_begin(d.stream), QN_CODE_UNSUPPORTED, {"graphs"});
+            expect_refused(d.ops().capture_end(d.stream, &graph), QN_CODE_UNSUPPORTED, {"graphs"});
+            return;
+        }
+        DeviceTensor<float> from(d, {4}, {1, 2, 3, 4}), to(d, {4}, {0, 0, 0, 0});
+        expect_ok(d.ops().capture_begin(d.stream));
+        expect_ok(d.ops().cast(d.stream, to, from));
+        expect_ok(d.ops().capture_end(d.stream, &graph));
+        ASSERT_NE(graph, nullptr);
+        EXPECT_EQ(to.read(), (std::vector<float>{0, 0, 0, 0})) << "it ran while it was recorded";
+        for (float x : {5.0f, 6.0f}) {
+            from.write({x, x, x, x});
+            expect_ok(d.ops().graph_launch(d.stream, graph));
+            EXPECT_EQ(to.read(), (std::vector<float>{x, x, x, x}));
+        }
+        d.ops().graph_destroy(graph);
+        d.ops().graph_destroy(nullptr);
+    });
+}
+
+TEST(Device, WaitingForACapturedStreamIsAnError) {
+    on_each_backend([&](Device &d) {
+        if (!d.info.graphs) return;
+        qn_graph *graph = nullptr;
+        expect_ok(d.ops().capture_begin(d.stream));
+        qn_status status = d.ops().stream_sync(d.stream);
+        EXPECT_NE(status, QN_OK);
+        qn_status_free(status);
+        status = d.ops().capture_end(d.stream, &graph);
+        EXPECT_NE(status, QN_OK);
+        EXPECT_EQ(graph, nullptr);
+        qn_status_free(status);
+        expect_ok(d.ops().stream_sync(d.stream));
+    });
+}
+
 TEST(Device, EventsMeasureTime) {
     on_each_backend([&](Device &d) {
         qn_event *start = nullptr, *end = nullptr;

@@ -3,6 +3,7 @@
 #include "harness/backend.h"
 #include "harness/gemm_reference.h"
 #include "harness/random.h"
+#include "quern/rounding.h"
 
 using namespace harness;
 
@@ -123,23 +124,111 @@ TEST(Cast, TransposedView) {
     });
 }
 
+// Whole arrays, with an end that fills no 16 bytes, long enough that a grid comes back for more;
+// aligned and not.
+TEST(Cast, LongArrays) {
+    on_each_backend([&](Device &d) {
+        for (int64_t n : {1, 7, 8, 9, 16391, 70003}) {
+            const std::vector<float> x = Random((uint32_t)n).normal((size_t)n);
+            for (Layout from : {Layout::kDense, Layout::kPadded})
+                for (Layout to : {Layout::kDense, Layout::kPadded}) {
+                    Floats wide(d, {n}, x, from), back(d, {n}, from), same(d, {n}, to);
+                    DeviceTensor<uint16_t> narrow(d, {n}, to), copied(d, {n}, from);
+                    expect_ok(d.ops().cast(d.stream, same, wide));
+                    expect_ok(d.ops().cast(d.stream, narrow, wide));
+                    expect_ok(d.ops().cast(d.stream, copied, narrow));
+                    expect_ok(d.ops().cast(d.stream, back, narrow));
+                    expect_same_bits("fp32 to fp32", same.read(), x);
+                    expect_same_bits("bf16 to fp32", back.read(), rounded(QN_BF16, x));
+                    expect_same_bits("bf16 to bf16", copied.read(), narrow.read());
+                }
+        }
+    });
+}
+
+// ---- stochastic conversion -----------------------------------------------------------------
+
+// Of an array on every backend what rounding.h says of its elements.
+TEST(CastStochastic, BitsAreThoseOfTheElements) {
+    on_each_backend([&](Device &d) {
+        for (int64_t n : {0, 1, 7, 8, 9, 70003}) {
+            std::vector<float> x = Random((uint32_t)n).normal((size_t)n);
+            if (n > 9) x[0] = INFINITY, x[1] = -3.4e38f, x[2] = 1e-45f, x[9] = -0.0f;
+            for (Layout layout : {Layout::kDense, Layout::kPadded})
+                for (int64_t step : {int64_t{1}, int64_t{77}, (int64_t{1} << 32) + 5}) {
+                    const uint64_t seed = 0x123456789abcdefull;
+                    Floats from(d, {n}, x, layout);
+                    DeviceTensor<uint16_t> to(d, {n}, layout);
+                    std::vector<uint16_t> want;
+                    for (int64_t i = 0; i < n; i++)
+                        want.push_back(qn_bf16_stochastic_at(x[(size_t)i], seed, step, i));
+                    expect_ok(d.ops().cast_stochastic(d.stream, to, from, seed, step));
+                    expect_same_bits("to", to.read(), want);
+                }
+        }
+    });
+}
+
+TEST(CastStochastic, NanStaysNan) {
+    const std::vector<float> x = {float_of(0x7f800001u), float_of(0xffffffffu), NAN};
+    on_each_backend([&](Device &d) {
+        Floats from(d, {3}, x), back(d, {3});
+        DeviceTensor<uint16_t> to(d, {3});
+        expect_ok(d.ops().cast_stochastic(d.stream, to, from, 1, 1));
+        expect_ok(d.ops().cast(d.stream, back, to));
+        for (float value : back.read()) EXPECT_TRUE(std::isnan(value));
+    });
+}
+
 // ---- addition ---------------------------------------------------------------------------
+
+void check_add(Device &d, int64_t rows, int64_t cols, Layout layout_a, Layout layout_b) {
+    const size_t n = (size_t)(rows * cols);
+    const std::vector<float> x = d.stored(Random(1).normal(n)), y = d.stored(Random(2).normal(n));
+    std::vector<float> want(x);
+    for (size_t i = 0; i < n; i++) want[i] += y[i];
+    want = d.stored(want);
+    for (int where = 0; where < 4; where++) {
+        Stored a(d, {rows, cols}, x, layout_a), b(d, {rows, cols}, y, layout_b);
+        Stored own(d, {rows, cols}, where == 2 ? layout_a : layout_b);
+        Stored &dst = where == 0 ? a : where == 1 ? b : own;
+        expect_ok(d.ops().add(d.stream, dst, a, b));
+        expect_same_bits("dst", dst.read(), want);
+    }
+}
 
 TEST(Add, MayWriteOverEitherOperand) {
     on_each_backend([&](Device &d) {
-        for (auto [rows, cols] :
-             {std::pair<int64_t, int64_t>{1, 1}, {3, 37}, {0, 5}, {5, 0}, {90, 301}})
-            for (int where = 0; where < 3; where++) {
-                size_t n = (size_t)(rows * cols);
-                std::vector<float> x = d.stored(Random(1).normal(n)), want(x);
-                std::vector<float> y = d.stored(Random(2).normal(n));
-                for (size_t i = 0; i < n; i++) want[i] += y[i];
-                want = d.stored(want);
-                Stored a(d, {rows, cols}, x), b(d, {rows, cols}, y), own(d, {rows, cols});
-                Stored &dst = where == 0 ? own : where == 1 ? a : b;
-                expect_ok(d.ops().add(d.stream, dst, a, b));
-                expect_same_bits("dst", dst.read(), want);
-            }
+        for (auto [rows, cols] : {std::pair<int64_t, int64_t>{1, 1}, {3, 37}, {0, 5}, {5, 0}})
+            check_add(d, rows, cols, Layout::kPadded, Layout::kPadded);
+    });
+}
+
+// Rows of whole vectors and others; more of them than a grid takes at once.
+TEST(Add, ManyRowsOfAnyAlignment) {
+    on_each_backend([&](Device &d) {
+        for (Layout a : {Layout::kDense, Layout::kPadded})
+            for (Layout b : {Layout::kDense, Layout::kPadded})
+                for (int64_t cols : {301, 304}) check_add(d, 130, cols, a, b);
+    });
+}
+
+// Slices of wider matrices: from a column that is aligned and from one that is not.
+TEST(Add, SlicesOfColumns) {
+    on_each_backend([&](Device &d) {
+        const int64_t rows = 5, cols = 24, pitch = 48;
+        const std::vector<float> x = d.stored(Random(3).normal((size_t)(rows * pitch)));
+        for (int64_t first : {8, 5}) {
+            Stored whole(d, {rows, pitch}, x, Layout::kDense), dst(d, {rows, cols}, Layout::kDense);
+            qn_tensor slice = whole;
+            slice.data = (char *)slice.data + (size_t)first * qn_dtype_size(d.storage);
+            slice.shape[1] = cols;
+            expect_ok(d.ops().add(d.stream, dst, slice, slice));
+            std::vector<float> want;
+            for (int64_t i = 0; i < rows * cols; i++)
+                want.push_back(2 * x[(size_t)(i / cols * pitch + first + i % cols)]);
+            expect_same_bits("dst", dst.read(), want);
+        }
     });
 }
 
@@ -154,14 +243,36 @@ TEST(Sum, IsTheExactSumRoundedOnce) {
                 sum += value;
                 squares += (long double)value * value;
             }
-            Floats in(d, {n}, x), out(d, {2});
-            float *data = (float *)out.view.data;
-            expect_ok(d.ops().sum(d.stream, in, data));
-            expect_ok(d.ops().sum_squares(d.stream, in, data + 1));
-            std::vector<float> got = out.read();
-            EXPECT_EQ(got[0], (float)sum) << n;
-            EXPECT_EQ(got[1], (float)squares) << n;
+            for (Layout layout : {Layout::kDense, Layout::kPadded}) {
+                Floats in(d, {n}, x, layout), out(d, {2});
+                float *data = (float *)out.view.data;
+                expect_ok(d.ops().sum(d.stream, in, data));
+                expect_ok(d.ops().sum_squares(d.stream, in, data + 1));
+                std::vector<float> got = out.read();
+                EXPECT_EQ(got[0], (float)sum) << n;
+                EXPECT_EQ(got[1], (float)squares) << n;
+            }
         }
+    });
+}
+
+// Calls follow each other before any result is read: none disturbs the one before it.
+TEST(Sum, ManyCallsInARow) {
+    on_each_backend([&](Device &d) {
+        const int64_t n = 40000, calls = 6;
+        const std::vector<float> x = Random(4).normal((size_t)n);
+        Floats in(d, {n}, x, Layout::kDense), out(d, {calls});
+        float *data = (float *)out.view.data;
+        std::vector<float> want;
+        for (int64_t i = 0; i < calls; i++) {
+            const int64_t length = n - 7000 * i;
+            double sum = 0;
+            for (int64_t j = 0; j < length; j++) sum += x[(size_t)j];
+            want.push_back((float)sum);
+            qn_tensor part = qn_tensor_1d(in.view.data, QN_F32, length);
+            expect_ok(d.ops().sum(d.stream, part, data + i));
+        }
+        expect_same_bits("sums", out.read(), want);
     });
 }
 
@@ -196,9 +307,24 @@ TEST(ElementwiseArguments, MisfitsAreNamed) {
         expect_refused(ops.sum(d.stream, wide, out), QN_CODE_INVALID, {"sum: x is not dense"});
         expect_refused(ops.sum(d.stream, ints, out), QN_CODE_INVALID, {"sum: x is int32"});
         expect_refused(ops.sum_squares(d.stream, wide, nullptr), QN_CODE_INVALID, {"sum_squares"});
+        DeviceTensor<uint16_t> gaps(d, {2, 3}), row(d, {3}, Layout::kDense);
+        Floats dense(d, {6}, std::vector<float>(6), Layout::kDense);
+        auto stochastic = [&](qn_tensor to, qn_tensor from, int64_t step) {
+            return ops.cast_stochastic(d.stream, to, from, 1, step);
+        };
+        expect_refused(stochastic(row, dense, 1), QN_CODE_INVALID,
+                       {"cast_stochastic: dst is (3)", "(6)"});
+        expect_refused(stochastic(gaps, wide, 1), QN_CODE_INVALID, {"src is not dense"});
+        expect_refused(stochastic(gaps, dense, 1), QN_CODE_INVALID, {"dst is not dense"});
+        expect_refused(stochastic(dense, dense, 1), QN_CODE_INVALID, {"dst is fp32"});
+        expect_refused(stochastic(row, row, 1), QN_CODE_INVALID, {"src is bf16"});
+        qn_tensor three = qn_tensor_1d(dense.view.data, QN_F32, 3);
+        expect_refused(stochastic(row, three, 0), QN_CODE_INVALID, {"step is 0"});
         dst.expect_untouched();
         narrow.expect_untouched();
         sums.expect_untouched();
+        gaps.expect_untouched();
+        row.expect_untouched();
     });
 }
 

@@ -28,8 +28,11 @@ const int64_t kShapes[][4] = {{1, 1, 1, 1}, {5, 3, 2, 7},    {40, 17, 9, 40},   
 TEST(Embedding, ForwardCopiesAndAddsRows) {
     for (const auto &s : kShapes) {
         Case k = make_case(s[0], s[1], s[2], s[3]);
-        for (bool has_wpe : {false, true}) {
-            on_each_backend([&](Device &d) {
+        for (auto [has_wpe, layout] : {std::pair{false, Layout::kPadded},
+                                       {true, Layout::kPadded},
+                                       {false, Layout::kDense},
+                                       {true, Layout::kDense}}) {
+            on_each_backend([&, has_wpe = has_wpe, layout = layout](Device &d) {
                 Random random(1);
                 auto wte = d.stored(random.normal((size_t)(k.v * k.c)));
                 auto wpe = d.stored(random.normal((size_t)(k.p * k.c)));
@@ -41,7 +44,8 @@ TEST(Embedding, ForwardCopiesAndAddsRows) {
                         want.push_back(has_wpe ? row + position : row);
                     }
                 Ints tokens(d, {k.n}, k.tokens), positions(d, {k.n}, k.positions);
-                Stored dwte(d, {k.v, k.c}, wte), dwpe(d, {k.p, k.c}, wpe), out(d, {k.n, k.c});
+                Stored dwte(d, {k.v, k.c}, wte, layout), dwpe(d, {k.p, k.c}, wpe, layout);
+                Stored out(d, {k.n, k.c}, layout);
                 qn_embedding_args args = {};
                 args.tokens = tokens;
                 args.wte = dwte;
@@ -66,43 +70,178 @@ std::vector<T> scatter_reference(const std::vector<int32_t> &index, int64_t c,
     return table;
 }
 
-TEST(Embedding, BackwardAddsToEveryRow) {
-    for (const auto &s : kShapes) {
-        Case k = make_case(s[0], s[1], s[2], s[3]);
-        Random random(2);
-        const auto all = random.normal((size_t)(k.n * k.c));
-        auto wte = random.normal((size_t)(k.v * k.c)), wpe = random.normal((size_t)(k.p * k.c));
-        on_each_backend([&](Device &d) {
-            const auto dout = d.stored(all);
-            auto run = [&](bool has_wpe) {
-                Ints tokens(d, {k.n}, k.tokens), positions(d, {k.n}, k.positions);
-                Floats dwte(d, {k.v, k.c}, wte), dwpe(d, {k.p, k.c}, wpe);
-                Stored in(d, {k.n, k.c}, dout);
-                qn_embedding_args args = {};
-                args.tokens = tokens;
-                args.dout = in;
-                args.dwte = dwte;
-                if (has_wpe) {
-                    args.positions = positions;
-                    args.dwpe = dwpe;
-                }
-                Workspace workspace(d, d.ops().embedding_backward_workspace(d.backend, &args));
-                args.workspace = workspace.data();
-                expect_ok(d.ops().embedding_backward(d.stream, &args));
-                expect_ok(d.ops().stream_sync(d.stream));
-                workspace.expect_guards_intact();
-                if (!has_wpe) dwpe.expect_untouched();
-                return std::make_pair(dwte.read(), dwpe.read());
-            };
-            auto got = run(true);
-            expect_accurate("dwte", got.first, scatter_reference<double>(k.tokens, k.c, dout, wte),
-                            scatter_reference<float>(k.tokens, k.c, dout, wte));
-            expect_accurate("dwpe", got.second,
-                            scatter_reference<double>(k.positions, k.c, dout, wpe),
-                            scatter_reference<float>(k.positions, k.c, dout, wpe));
-            expect_same_bits("dwte", got.first, run(false).first);
-        });
+struct Gradients {
+    std::vector<float> wte, wpe;
+};
+
+// Of one call that adds to wte and wpe; without positions wpe stays untouched.
+Gradients run_backward(Device &d, const Case &k, const std::vector<float> &dout, bool has_wpe,
+                       Layout layout, const Gradients &before) {
+    Ints tokens(d, {k.n}, k.tokens), positions(d, {k.n}, k.positions);
+    Floats dwte(d, {k.v, k.c}, before.wte, layout), dwpe(d, {k.p, k.c}, before.wpe, layout);
+    Stored in(d, {k.n, k.c}, dout, layout);
+    qn_embedding_args args = {};
+    args.tokens = tokens;
+    args.dout = in;
+    args.dwte = dwte;
+    if (has_wpe) {
+        args.positions = positions;
+        args.dwpe = dwpe;
     }
+    Workspace workspace(d, d.ops().embedding_backward_workspace(d.backend, &args));
+    args.workspace = workspace.data();
+    expect_ok(d.ops().embedding_backward(d.stream, &args));
+    expect_ok(d.ops().stream_sync(d.stream));
+    workspace.expect_guards_intact();
+    if (!has_wpe) dwpe.expect_untouched();
+    return {dwte.read(), dwpe.read()};
+}
+
+void expect_gradients(const Case &k, bool has_wpe, Layout layout) {
+    Random random(2);
+    const auto all = random.normal((size_t)(k.n * k.c));
+    const Gradients before = {random.normal((size_t)(k.v * k.c)),
+                              random.normal((size_t)(k.p * k.c))};
+    on_each_backend([&](Device &d) {
+        const auto dout = d.stored(all);
+        const Gradients got = run_backward(d, k, dout, has_wpe, layout, before);
+        expect_accurate("dwte", got.wte, scatter_reference<double>(k.tokens, k.c, dout, before.wte),
+                        scatter_reference<float>(k.tokens, k.c, dout, before.wte));
+        if (!has_wpe) return;
+        expect_accurate("dwpe", got.wpe,
+                        scatter_reference<double>(k.positions, k.c, dout, before.wpe),
+                        scatter_reference<float>(k.positions, k.c, dout, before.wpe));
+        expect_same_bits("dwte", got.wte, run_backward(d, k, dout, false, layout, before).wte);
+    });
+}
+
+TEST(Embedding, BackwardAddsToEveryRow) {
+    for (const auto &s : kShapes)
+        for (Layout layout : {Layout::kPadded, Layout::kDense})
+            expect_gradients(make_case(s[0], s[1], s[2], s[3]), true, layout);
+}
+
+// All positions 0: of a table of one row.
+Case case_of_tokens(std::vector<int32_t> tokens, int64_t c, int64_t v) {
+    const int64_t n = (int64_t)tokens.size();
+    return {n, c, v, 1, std::move(tokens), std::vector<int32_t>((size_t)n)};
+}
+
+TEST(EmbeddingBackward, TokensAllEqual) {
+    for (int64_t n : {31, 32, 33, 64, 65, 700})
+        for (int32_t token : {0, 4})
+            expect_gradients(case_of_tokens(std::vector<int32_t>((size_t)n, token), 8, 5), false,
+                             Layout::kDense);
+}
+
+TEST(EmbeddingBackward, TokensAllDistinct) {
+    std::vector<int32_t> tokens(1100);
+    for (size_t i = 0; i < tokens.size(); i++) tokens[i] = (int32_t)(i * 389 % tokens.size());
+    expect_gradients(case_of_tokens(tokens, 8, 1100), false, Layout::kDense);
+}
+
+// One token makes half of a batch; the others occur as chance has it, the ends of the table among
+// them. Columns of more than one warp, the last one's not full.
+TEST(EmbeddingBackward, OneLongRunAmongOthers) {
+    const int32_t v = 3000;
+    std::vector<int32_t> tokens = Random(5).integers(1500, 0, v);
+    for (size_t i = 0; i < tokens.size(); i += 2) tokens[i] = 1234;
+    tokens[1] = tokens[1499] = 0;
+    tokens[3] = tokens[501] = v - 1;
+    for (Layout layout : {Layout::kPadded, Layout::kDense})
+        expect_gradients(case_of_tokens(tokens, 264, v), false, layout);
+}
+
+// Each row of the table gets the sum of 40 tokens, and many of these sums go on from block to
+// block.
+TEST(EmbeddingBackward, ManyRunsOfSomeLength) {
+    std::vector<int32_t> tokens(2000);
+    for (size_t i = 0; i < tokens.size(); i++) tokens[i] = (int32_t)(i % 50);
+    expect_gradients(case_of_tokens(tokens, 260, 50), false, Layout::kPadded);
+}
+
+// Tokens whose numbers need three digits of a sort, few of them; and a table with a single row.
+TEST(EmbeddingBackward, LargeNumbers) {
+    const int32_t v = 300000;
+    std::vector<int32_t> tokens = Random(6).integers(200, 0, v);
+    tokens[0] = v - 1;
+    tokens[199] = 1 << 18;
+    expect_gradients(case_of_tokens(tokens, 1, v), true, Layout::kPadded);
+}
+
+// More tokens than a sort takes at once, even on all of its blocks.
+TEST(EmbeddingBackward, ManyTokens) {
+    const int32_t v = 600;
+    expect_gradients(case_of_tokens(Random(7).integers(67000, 0, v), 1, v), false, Layout::kPadded);
+}
+
+TEST(EmbeddingBackward, SameBitsEachTime) {
+    const Case k = make_case(900, 16, 40, 300);
+    const auto all = Random(8).normal((size_t)(k.n * k.c));
+    const Gradients before = {Random(9).normal((size_t)(k.v * k.c)),
+                              Random(10).normal((size_t)(k.p * k.c))};
+    on_each_backend([&](Device &d) {
+        const auto dout = d.stored(all);
+        const Gradients first = run_backward(d, k, dout, true, Layout::kDense, before);
+        for (int repeat = 0; repeat < (d.emulated ? 2 : 20); repeat++) {
+            const Gradients again = run_backward(d, k, dout, true, Layout::kDense, before);
+            expect_same_bits("dwte", first.wte, again.wte);
+            expect_same_bits("dwpe", first.wpe, again.wpe);
+        }
+    });
+}
+
+// Where the host cannot see indices, those outside a table neither read nor write anything, and
+// leave the others' rows as they should be.
+TEST(EmbeddingIndices, OutsideTheirTablesTouchNothing) {
+    const int64_t n = 70, c = 8, v = 5, p = 3;
+    Case k = make_case(n, c, v, p);
+    const int32_t outside[] = {-1, INT32_MIN, 5, 6, INT32_MAX, 511, 512};
+    for (size_t i = 0; i < 14; i++) (i % 2 ? k.tokens : k.positions)[5 * i] = outside[i / 2];
+    const auto all = Random(11).normal((size_t)(n * c));
+    const Gradients before = {Random(12).normal((size_t)(v * c)),
+                              Random(13).normal((size_t)(p * c))};
+    on_each_backend([&](Device &d) {
+        if (d.sees_indices) return;
+        const auto dout = d.stored(all);
+        const Gradients got = run_backward(d, k, dout, true, Layout::kDense, before);
+        auto reference = [&](const std::vector<int32_t> &index, const std::vector<float> &table) {
+            std::vector<int32_t> kept;
+            std::vector<float> rows;
+            for (size_t i = 0; i < index.size(); i++)
+                if (index[i] >= 0 && index[i] < (int64_t)table.size() / c) {
+                    kept.push_back(index[i]);
+                    rows.insert(rows.end(), &dout[i * c], &dout[i * c] + c);
+                }
+            EXPECT_EQ(kept.size(), (size_t)n - 7);
+            return std::make_pair(scatter_reference<double>(kept, c, rows, table),
+                                  scatter_reference<float>(kept, c, rows, table));
+        };
+        const auto wte = reference(k.tokens, before.wte), wpe = reference(k.positions, before.wpe);
+        expect_accurate("dwte", got.wte, wte.first, wte.second);
+        expect_accurate("dwpe", got.wpe, wpe.first, wpe.second);
+
+        const auto table = d.stored(before.wte), positions = d.stored(before.wpe);
+        Ints token(d, {n}, k.tokens), position(d, {n}, k.positions);
+        Stored in(d, {v, c}, table), in_2(d, {p, c}, positions), out(d, {n, c});
+        qn_embedding_args args = {};
+        args.tokens = token;
+        args.positions = position;
+        args.wte = in;
+        args.wpe = in_2;
+        args.out = out;
+        expect_ok(d.ops().embedding_forward(d.stream, &args));
+        const auto rows = out.read();
+        for (size_t i = 0; i < rows.size(); i++) {
+            const int64_t t = k.tokens[i / c], q = k.positions[i / c];
+            if (t < 0 || t >= v || q < 0 || q >= p) {
+                EXPECT_TRUE(std::isnan(rows[i])) << i;
+                continue;
+            }
+            const float sum = table[(size_t)t * c + i % c] + positions[(size_t)q * c + i % c];
+            EXPECT_EQ(rows[i], d.stored({sum})[0]) << i;
+        }
+    });
 }
 
 // The forward pass is linear in the tables: its gradient is its transpose.

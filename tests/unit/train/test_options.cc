@@ -175,7 +175,7 @@ class OptionsFile : public testing::Test {
 
 TEST_F(OptionsFile, RoundTripIsExact) {
     const qn_train_options saved = varied_options();
-    const qn_environment where = {device(), {1, 2, 3, 0xabc}, 0};
+    const qn_environment where = {device(), QN_F32, {1, 2, 3, 0xabc}, 0};
     const std::string path = dir / "run.json";
     char *change;
     ASSERT_OK(qn_options_save(&saved, &where, path.c_str(), &change));
@@ -189,7 +189,7 @@ TEST_F(OptionsFile, RoundTripIsExact) {
 
 TEST_F(OptionsFile, RemembersChangesOfTheDevice) {
     const std::string path = dir / "run.json";
-    qn_environment where = {device(), {}, 0};
+    qn_environment where = {device(), QN_F32, {}, 0};
     const auto save = [&](const char *name, int64_t step) {
         char *change = nullptr;
         strcpy(where.device.name, name);
@@ -206,9 +206,12 @@ TEST_F(OptionsFile, RemembersChangesOfTheDevice) {
     EXPECT_EQ(save("one", 3), "");
     EXPECT_FALSE(holds("changes"));
     const std::string first = save("two", 5), second = save("one", 7);
-    EXPECT_EQ(first, "from step 5 on quern " QN_VERSION " runs on two, before quern " QN_VERSION
-                     " on one");
+    EXPECT_EQ(first, "from step 5 on quern " QN_VERSION
+                     " runs on two in fp32, before quern " QN_VERSION " on one in fp32");
     EXPECT_EQ(save("one", 9), "");
+    where.precision = QN_BF16;
+    EXPECT_NE(save("one", 11).find("on one in bf16, before"), std::string::npos);
+    EXPECT_EQ(save("one", 12), "");
     EXPECT_TRUE(holds(first));
     EXPECT_TRUE(holds(second));
     EXPECT_OK(qn_options_load(&options, path.c_str()));
@@ -238,7 +241,7 @@ TEST_F(OptionsFile, RefusesUnknownKeysAndTypes) {
 }
 
 TEST_F(OptionsFile, RefusesTextThatJsonCannotHold) {
-    const qn_environment where = {device(), {}, 0};
+    const qn_environment where = {device(), QN_F32, {}, 0};
     char *change;
     strcpy(options.data, "data\xff");
     EXPECT_ERROR(qn_options_save(&options, &where, (dir / "run.json").c_str(), &change),

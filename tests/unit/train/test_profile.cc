@@ -49,7 +49,8 @@ class Profile : public testing::TestWithParam<const char *> {
     }
     std::map<std::string, qn_profile_entry> read() {
         const qn_profile_entry *entries;
-        const int count = qn_profile_read(profile, &entries);
+        int count = 0;
+        EXPECT_OK(qn_profile_read(profile, &entries, &count));
         std::map<std::string, qn_profile_entry> by_name;
         for (int i = 0; i < count; i++) {
             by_name[entries[i].op] = entries[i];
@@ -105,9 +106,11 @@ class AttentionProfile : public testing::Test {
     double measured(const Mask &m) {
         const qn_attention_args a = arguments(m);
         const qn_profile_entry *entries;
-        qn_profile_reset(profile);
+        int count = 0;
+        EXPECT_OK(qn_profile_reset(profile));
         EXPECT_OK(profile->ops->attention_forward(stream, &a));
-        EXPECT_EQ(qn_profile_read(profile, &entries), 1);
+        EXPECT_OK(qn_profile_read(profile, &entries, &count));
+        EXPECT_EQ(count, 1);
         return entries[0].flops;
     }
     double pairs(const Mask &m) const {
@@ -163,6 +166,16 @@ TEST_P(Profile, CountsCallsAndOperations) {
     EXPECT_EQ(entries["attention"].flops, L * 4 * pairs * heads);
     EXPECT_EQ(entries["attention backward"].flops, L * 10 * pairs * heads);
     EXPECT_EQ(entries["norm"].flops, 0);
+
+    const double kv = c.n_kv_heads * c.head_dim, size = sizeof(float);
+    EXPECT_EQ(entries["attention"].bytes, L * N * (2 * heads + 2 * kv + c.n_heads) * size);
+    EXPECT_EQ(entries["attention backward"].bytes, L * N * (4 * heads + 4 * kv + c.n_heads) * size);
+    EXPECT_EQ(entries["norm"].bytes,
+              (2 * L * 4 * N * C + 2 * N * C + (2 * L + 1) * (llama ? 1 : 2) * N) * size);
+    if (llama) {
+        EXPECT_EQ(entries["swiglu"].bytes, L * 3 * N * F * size);
+        EXPECT_EQ(entries["swiglu backward"].bytes, L * 5 * N * F * size);
+    }
     for (const auto &[name, entry] : entries) EXPECT_GT(entry.seconds, 0) << name;
 }
 
@@ -184,7 +197,9 @@ TEST_F(AttentionProfile, BooksNothingForWhatIsRefused) {
     args.doc_start.shape[1] = kT / 2;
     EXPECT_ERROR(profile->ops->attention_forward(stream, &args), QN_CODE_INVALID, "doc_start");
     const qn_profile_entry *entries;
-    EXPECT_EQ(qn_profile_read(profile, &entries), 0);
+    int count = -1;
+    EXPECT_OK(qn_profile_read(profile, &entries, &count));
+    EXPECT_EQ(count, 0);
 }
 
 // The backward pass makes again what is gone and what it reads, no more: nothing of the last
@@ -197,7 +212,7 @@ TEST_P(Profile, RecomputesOnlyWhatIsGone) {
     const Outcome kept = one_step(profile, c);
     const int64_t products = read()["gemm"].calls;
     for (qn_recompute policy : {QN_RECOMPUTE_NORMS, QN_RECOMPUTE_BLOCK}) {
-        qn_profile_reset(profile);
+        EXPECT_OK(qn_profile_reset(profile));
         const Outcome recomputed = one_step(profile, c, policy);
         EXPECT_EQ(recomputed.loss, kept.loss);
         EXPECT_EQ(recomputed.grads, kept.grads);
@@ -213,7 +228,7 @@ TEST_P(Profile, RecomputesOnlyWhatIsGone) {
 
 TEST_P(Profile, ResetForgets) {
     one_step(profile, small_config(GetParam()));
-    qn_profile_reset(profile);
+    EXPECT_OK(qn_profile_reset(profile));
     EXPECT_TRUE(read().empty());
     one_step(profile, small_config(GetParam()));
     EXPECT_EQ(read()["classifier"].calls, 1);

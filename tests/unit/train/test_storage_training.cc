@@ -3,6 +3,7 @@
 #include "harness/temp_dir.h"
 #include "quern/checkpoint.h"
 #include "quern/optimizer.h"
+#include "quern/rounding.h"
 
 namespace {
 
@@ -19,9 +20,12 @@ void PrintTo(const Case &c, std::ostream *out) { *out << c.name; }
 // Training over one batch, which can be learnt by heart.
 class Trainee {
   public:
-    Trainee(const qn_config &config, const qn_plan_options &options, uint64_t seed = 7)
+    Trainee(const qn_config &config, const qn_plan_options &options, uint64_t seed = 7,
+            qn_weight_rounding rounding = QN_ROUND_NEAREST)
         : m(config, options, seed), batch(random_batch(config, kBatch, kTokens, 1)) {
         qn_options_default(&train_options);
+        train_options.weight_rounding = rounding;
+        EXPECT_OK(qn_optimizer_check(&options, &train_options));
         EXPECT_OK(qn_optimizer_make(m.params(), 0.1, &optimizer));
     }
     ~Trainee() { qn_optimizer_free(&optimizer); }
@@ -39,6 +43,7 @@ class Trainee {
     }
 
     SmallModel m;
+    qn_train_options train_options;
 
   private:
     double plain_loss() const {
@@ -50,7 +55,6 @@ class Trainee {
     }
 
     reference::Batch batch;
-    qn_train_options train_options;
     qn_optimizer optimizer;
 };
 
@@ -122,22 +126,50 @@ TEST_P(StorageTraining, WorkingCopyFollowsTheMasters) {
     EXPECT_EQ(trainee.m.buffer(QN_BUF_WEIGHTS), masters);
 }
 
+TEST_P(StorageTraining, WorkingCopyRoundedStochastically) {
+    Trainee trainee(config(), bf16_storage(options()), 7, QN_ROUND_STOCHASTIC);
+    trainee.train(1, 3);
+    std::vector<float> masters = trainee.m.buffer(QN_BUF_PARAMS), nearest(masters);
+    for (size_t i = 0; i < masters.size(); i++) {
+        nearest[i] = qn_round_bf16(masters[i]);
+        masters[i] = qn_float_of_bf16(
+            qn_bf16_stochastic_at(masters[i], (uint64_t)trainee.train_options.seed, 3, (int64_t)i));
+    }
+    EXPECT_NE(masters, nearest);
+    EXPECT_EQ(trainee.m.buffer(QN_BUF_WEIGHTS), masters);
+}
+
+TEST(WeightRounding, StochasticNeedsSomethingToRound) {
+    qn_train_options train;
+    qn_options_default(&train);
+    const qn_plan_options fp32 = small_options(kBatch, kTokens), products = bf16_products(fp32);
+    EXPECT_OK(qn_optimizer_check(&fp32, &train));
+    train.weight_rounding = QN_ROUND_STOCHASTIC;
+    for (const qn_plan_options *plan : {&fp32, &products})
+        EXPECT_ERROR(qn_optimizer_check(plan, &train), QN_CODE_USAGE, "--weight-rounding", "fp32",
+                     "leave the flag out");
+    const qn_plan_options stored = bf16_storage(fp32);
+    EXPECT_OK(qn_optimizer_check(&stored, &train));
+}
+
 // ---- checkpoints ------------------------------------------------------------------------------
 
 class Resumed : public StorageTraining {
   protected:
     // Losses after half of the steps, of a run that goes on from a checkpoint of another.
-    std::vector<double> resume(const qn_plan_options &from, const qn_plan_options &to) {
+    std::vector<double> resume(const qn_plan_options &from, const qn_plan_options &to,
+                               qn_weight_rounding rounding = QN_ROUND_NEAREST) {
         TempDir dir;
         const std::string run = dir.path(), path = run + "/checkpoints/step-10";
         qn_train_state state = {};
         state.step = kSteps / 2;
-        Trainee first(config(), from), second(config(), to, 99);
+        Trainee first(config(), from, 7, rounding), second(config(), to, 99, rounding);
         first.train(1, kSteps / 2);
         EXPECT_OK(qn_checkpoint_save(run.c_str(), first.m.model, &state, nullptr, 1, 0));
         EXPECT_OK(qn_checkpoint_load(path.c_str(), second.m.model));
         for (qn_buffer_id id : {QN_BUF_PARAMS, QN_BUF_ADAM_M, QN_BUF_ADAM_V})
             EXPECT_EQ(second.m.buffer(id), first.m.buffer(id));
+        EXPECT_OK(qn_optimizer_resume(second.m.model, &second.train_options, state.step));
         return second.train(kSteps / 2 + 1, kSteps / 2);
     }
     std::vector<double> second_half(const qn_plan_options &o) {
@@ -153,6 +185,14 @@ INSTANTIATE_TEST_SUITE_P(Models, Resumed,
 TEST_P(Resumed, SameStorageGivesTheSameBits) {
     const qn_plan_options o = bf16_storage(options());
     EXPECT_EQ(resume(o, o), second_half(o));
+}
+
+TEST_P(Resumed, StochasticRoundingGivesTheSameBits) {
+    const qn_plan_options o = bf16_storage(options());
+    const std::vector<double> all = Trainee(config(), o, 7, QN_ROUND_STOCHASTIC).train(1, kSteps);
+    EXPECT_EQ(resume(o, o, QN_ROUND_STOCHASTIC),
+              std::vector<double>(all.begin() + kSteps / 2, all.end()));
+    EXPECT_NE(all, losses(o));
 }
 
 TEST_P(Resumed, OtherStorageIsAsCloseAsItsRounding) {

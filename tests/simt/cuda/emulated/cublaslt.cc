@@ -1,42 +1,21 @@
-// cublaslt.cc: matrix products as cuBLASLt defines them: column-major, in fp32, over strided
-// batches. It refuses what the real one refuses, reads nothing else, and spoils its workspace.
-#include "cublasLt.h"
+// cublaslt.cc: descriptions, the choice of an algorithm, and the call. It refuses what the real
+// one refuses by its manual and header, and what they leave open: an epilogue over a batch, a
+// bias or an operand of an epilogue that is not aligned to 16 bytes.
+#include "simt/cuda/emulated/cublaslt.h"
 
 #include <cstring>
-#include <utility>
-#include <vector>
 
-#include "quern/bf16.h"
-#include "simt/config.h"
-#include "simt/cuda/emulated/memory.h"
+#include "simt/cuda/emulated/gpu.h"
 #include "simt/stream.h"
-#include "simt/text.h"
+
+using namespace simt;
 
 struct cublasLtContext {};
 
-struct cublasLtMatmulDesc {
-    cublasOperation_t op_a, op_b;
-};
+enum { ALIGN_BYTES = 16, ALIGN_AUX = 8, OUTPUT_PARTS = 8 };
 
-struct cublasLtMatrixLayout {
-    cudaDataType type;
-    int64_t rows, cols, ld;
-    int32_t batch;
-    int64_t step;
-
-    size_t element() const { return type == CUDA_R_16BF ? 2 : 4; }
-};
-
-struct cublasLtMatmulPreference {
-    size_t workspace;
-    uint32_t align_a, align_b, align_c, align_d;
-};
-
-// What an algorithm was chosen for, in its opaque words.
-struct Chosen {
-    uint64_t workspace, align[4], rows, cols, depth;
-};
-static_assert(sizeof(Chosen) == sizeof(cublasLtMatmulAlgo_t), "fills the words");
+static CublasLtUse use;
+CublasLtUse simt::cublaslt_use() { return use; }
 
 // ---- handles and descriptions -------------------------------------------------------------
 
@@ -56,8 +35,20 @@ const char *cublasLtGetStatusName(cublasStatus_t status) {
                                                    : "another status";
 }
 
+template <typename T> static cublasStatus_t create(T **out, T value) {
+    *out = new T(value);
+    use.descriptions++;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+template <typename T> static cublasStatus_t destroy(T *description) {
+    use.descriptions -= description != nullptr;
+    delete description;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
 template <typename T> static cublasStatus_t set(T *member, const void *value, size_t size) {
-    if (size != sizeof(T)) return CUBLAS_STATUS_INVALID_VALUE;
+    if (!value || size != sizeof(T)) return CUBLAS_STATUS_INVALID_VALUE;
     memcpy(member, value, size);
     return CUBLAS_STATUS_SUCCESS;
 }
@@ -65,44 +56,55 @@ template <typename T> static cublasStatus_t set(T *member, const void *value, si
 cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *out, cublasComputeType_t compute,
                                         cudaDataType_t scale) {
     if (compute != CUBLAS_COMPUTE_32F || scale != CUDA_R_32F) return CUBLAS_STATUS_NOT_SUPPORTED;
-    *out = new cublasLtMatmulDesc{CUBLAS_OP_N, CUBLAS_OP_N};
-    return CUBLAS_STATUS_SUCCESS;
+    return create(out, cublasLtMatmulDesc());
 }
 
 cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t product,
                                               cublasLtMatmulDescAttributes_t attribute,
                                               const void *value, size_t size) {
-    return set(attribute == CUBLASLT_MATMUL_DESC_TRANSA ? &product->op_a : &product->op_b, value,
-               size);
+    switch (attribute) {
+    case CUBLASLT_MATMUL_DESC_TRANSA:
+        return set(&product->op_a, value, size);
+    case CUBLASLT_MATMUL_DESC_TRANSB:
+        return set(&product->op_b, value, size);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE:
+        return set(&product->epilogue, value, size);
+    case CUBLASLT_MATMUL_DESC_BIAS_POINTER:
+        return set(&product->bias, value, size);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER:
+        return set(&product->aux, value, size);
+    case CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD:
+        return set(&product->aux_ld, value, size);
+    }
+    return CUBLAS_STATUS_INVALID_VALUE;
 }
 
-cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t product) {
-    delete product;
-    return CUBLAS_STATUS_SUCCESS;
-}
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t product) { return destroy(product); }
 
 cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *out, cudaDataType type,
                                           uint64_t rows, uint64_t cols, int64_t ld) {
     if (rows == 0 || cols == 0 || ld < (int64_t)rows) return CUBLAS_STATUS_INVALID_VALUE;
-    *out = new cublasLtMatrixLayout{type, (int64_t)rows, (int64_t)cols, ld, 1, 0};
-    return CUBLAS_STATUS_SUCCESS;
+    return create(out, cublasLtMatrixLayout{type, (int64_t)rows, (int64_t)cols, ld});
 }
 
 cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
                                                 cublasLtMatrixLayoutAttribute_t attribute,
                                                 const void *value, size_t size) {
-    return attribute == CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT ? set(&layout->batch, value, size)
-                                                           : set(&layout->step, value, size);
+    switch (attribute) {
+    case CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT:
+        return set(&layout->batch, value, size);
+    case CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET:
+        return set(&layout->step, value, size);
+    }
+    return CUBLAS_STATUS_INVALID_VALUE;
 }
 
 cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
-    delete layout;
-    return CUBLAS_STATUS_SUCCESS;
+    return destroy(layout);
 }
 
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *out) {
-    *out = new cublasLtMatmulPreference{0, 256, 256, 256, 256};
-    return CUBLAS_STATUS_SUCCESS;
+    return create(out, cublasLtMatmulPreference());
 }
 
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
@@ -111,33 +113,79 @@ cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t p
     switch (attribute) {
     case CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES:
         return set(&preference->workspace, value, size);
+    case CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK:
+        return set(&preference->reductions, value, size);
     case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES:
-        return set(&preference->align_a, value, size);
+        return set(&preference->alignment[0], value, size);
     case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES:
-        return set(&preference->align_b, value, size);
+        return set(&preference->alignment[1], value, size);
     case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES:
-        return set(&preference->align_c, value, size);
+        return set(&preference->alignment[2], value, size);
     case CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES:
-        return set(&preference->align_d, value, size);
+        return set(&preference->alignment[3], value, size);
     }
-    return CUBLAS_STATUS_NOT_SUPPORTED;
+    return CUBLAS_STATUS_INVALID_VALUE;
 }
 
 cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference) {
-    delete preference;
-    return CUBLAS_STATUS_SUCCESS;
+    return destroy(preference);
 }
 
-// ---- choosing -------------------------------------------------------------------------------
+// ---- what there is an algorithm for ------------------------------------------------------------
 
-// Whether op(a) (rows,depth) · op(b) (depth,cols) = c, batch for batch.
+static bool is_aligned(const void *p) { return p && (uintptr_t)p % ALIGN_BYTES == 0; }
+
+// op(a) (rows,depth) · op(b) (depth,cols) = d, batch for batch, and c is like d.
 static bool fits(const cublasLtMatmulDesc &product, const cublasLtMatrixLayout &a,
-                 const cublasLtMatrixLayout &b, const cublasLtMatrixLayout &c) {
+                 const cublasLtMatrixLayout &b, const cublasLtMatrixLayout &c,
+                 const cublasLtMatrixLayout &d) {
     const bool turn_a = product.op_a == CUBLAS_OP_T, turn_b = product.op_b == CUBLAS_OP_T;
     const int64_t rows = turn_a ? a.cols : a.rows, depth = turn_a ? a.rows : a.cols;
-    return rows == c.rows && (turn_b ? b.rows : b.cols) == c.cols &&
-           (turn_b ? b.cols : b.rows) == depth && a.batch == c.batch && b.batch == c.batch;
+    return rows == d.rows && (turn_b ? b.rows : b.cols) == d.cols &&
+           (turn_b ? b.cols : b.rows) == depth && a.batch == d.batch && b.batch == d.batch &&
+           c.rows == d.rows && c.cols == d.cols && c.batch == d.batch && d.batch >= 1;
 }
+
+// What the epilogue is given is what it needs.
+static bool has_extras(const cublasLtMatmulDesc &product, const cublasLtMatrixLayout &d) {
+    if (product.takes_bias() && !is_aligned(product.bias)) return false;
+    return !product.takes_aux() ||
+           (is_aligned(product.aux) && product.aux_ld % ALIGN_AUX == 0 && product.aux_ld >= d.rows);
+}
+
+static bool is_known(cublasLtEpilogue_t epilogue) {
+    return epilogue == CUBLASLT_EPILOGUE_DEFAULT || epilogue == CUBLASLT_EPILOGUE_BIAS ||
+           epilogue == CUBLASLT_EPILOGUE_GELU_AUX || epilogue == CUBLASLT_EPILOGUE_GELU_AUX_BIAS ||
+           epilogue == CUBLASLT_EPILOGUE_DGELU;
+}
+
+static bool has_algorithm(const cublasLtMatmulDesc &product, const cublasLtMatrixLayout &a,
+                          const cublasLtMatrixLayout &b, const cublasLtMatrixLayout &c,
+                          const cublasLtMatrixLayout &d,
+                          const cublasLtMatmulPreference &preference) {
+    if (a.type != CUDA_R_16BF || b.type != CUDA_R_16BF || c.type != d.type) return false;
+    if (product.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return true;
+    for (uint32_t bytes : preference.alignment)
+        if (bytes < ALIGN_BYTES) return false;
+    return gpu().has_epilogues && d.type == CUDA_R_16BF && d.batch == 1;
+}
+
+// Everything that an algorithm is chosen for.
+static uint64_t digest(const cublasLtMatmulDesc &product, const cublasLtMatrixLayout &a,
+                       const cublasLtMatrixLayout &b, const cublasLtMatrixLayout &c,
+                       const cublasLtMatrixLayout &d) {
+    uint64_t h = 14695981039346656037u;
+    auto take = [&](int64_t word) { h = (h ^ (uint64_t)word) * 1099511628211u; };
+    for (int64_t word : {(int64_t)product.op_a, (int64_t)product.op_b, (int64_t)product.epilogue,
+                         product.takes_aux() ? product.aux_ld : 0})
+        take(word);
+    for (const cublasLtMatrixLayout *x : {&a, &b, &c, &d})
+        for (int64_t word : {(int64_t)x->type, x->rows, x->cols, x->ld, (int64_t)x->batch, x->step})
+            take(word);
+    return h;
+}
+
+static bool is_power_of_2(uint32_t x) { return x && !(x & (x - 1)); }
 
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t product,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
@@ -145,17 +193,20 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
                                               cublasLtMatmulPreference_t preference, int requested,
                                               cublasLtMatmulHeuristicResult_t results[],
                                               int *returned) {
+    use.heuristics++;
     *returned = 0;
-    if (requested < 1 || !fits(*product, *a, *b, *c) || c->type != d->type)
+    if (requested < 1 || !fits(*product, *a, *b, *c, *d) || !is_known(product->epilogue) ||
+        !has_extras(*product, *d))
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (a->type != CUDA_R_16BF || b->type != CUDA_R_16BF) return CUBLAS_STATUS_NOT_SUPPORTED;
-    const int64_t depth = product->op_a == CUBLAS_OP_T ? a->rows : a->cols;
-    const Chosen chosen = {
-        preference->workspace,
-        {preference->align_a, preference->align_b, preference->align_c, preference->align_d},
-        (uint64_t)c->rows,
-        (uint64_t)c->cols,
-        (uint64_t)depth};
+    for (uint32_t bytes : preference->alignment)
+        if (!is_power_of_2(bytes)) return CUBLAS_STATUS_INVALID_VALUE;
+    if (!has_algorithm(*product, *a, *b, *c, *d, *preference)) return CUBLAS_STATUS_NOT_SUPPORTED;
+    Chosen chosen = {};
+    chosen.workspace = preference->workspace;
+    for (int i = 0; i < 4; i++) chosen.alignment[i] = preference->alignment[i];
+    chosen.problem = digest(*product, *a, *b, *c, *d);
+    const bool only_fp32 = preference->reductions == CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+    chosen.parts = only_fp32 ? 1 : OUTPUT_PARTS;
     memcpy(&results[0].algo, &chosen, sizeof chosen);
     results[0].workspaceSize = preference->workspace;
     results[0].state = CUBLAS_STATUS_SUCCESS;
@@ -164,88 +215,6 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
 }
 
 // ---- multiplying ------------------------------------------------------------------------------
-
-namespace {
-
-// A matrix of a batch, read and written as op says.
-struct Matrix {
-    char *data;
-    const cublasLtMatrixLayout *layout;
-    bool turned;
-
-    char *at(int64_t batch, int64_t row, int64_t col) const {
-        if (turned) std::swap(row, col);
-        return data + (batch * layout->step + col * layout->ld + row) * (int64_t)layout->element();
-    }
-    float load(int64_t batch, int64_t row, int64_t col) const {
-        float x;
-        uint16_t bits;
-        if (layout->type == CUDA_R_32F) {
-            memcpy(&x, at(batch, row, col), sizeof x);
-            return x;
-        }
-        memcpy(&bits, at(batch, row, col), sizeof bits);
-        return qn_float_of_bf16(bits);
-    }
-    void store(int64_t batch, int64_t row, int64_t col, float x) const {
-        const uint16_t bits = qn_bf16_of_float(x);
-        if (layout->type == CUDA_R_32F)
-            memcpy(at(batch, row, col), &x, sizeof x);
-        else
-            memcpy(at(batch, row, col), &bits, sizeof bits);
-    }
-    // Every row of every matrix lies in device memory, aligned as was said.
-    void check(const char *name, uint64_t alignment) const {
-        for (int64_t i = 0; i < layout->batch; i++) {
-            const char *begin = data + i * layout->step * (int64_t)layout->element();
-            if ((uintptr_t)begin % alignment)
-                throw simt::Error(simt::format("cublasLtMatmul: %s %lld of a batch is not aligned "
-                                               "to the %llu bytes it was said to be",
-                                               name, (long long)i, (unsigned long long)alignment));
-            for (int64_t col = 0; col < layout->cols; col++)
-                simt::check_device_range(begin + col * layout->ld * (int64_t)layout->element(),
-                                         (size_t)layout->rows * layout->element(),
-                                         "cublasLtMatmul");
-        }
-    }
-};
-
-struct Product {
-    Matrix a, b, c, d;
-    cublasLtMatrixLayout layouts[4];
-    Chosen chosen;
-    float alpha, beta;
-    void *workspace;
-
-    void run() {
-        a.layout = &layouts[0], b.layout = &layouts[1];
-        c.layout = &layouts[2], d.layout = &layouts[3];
-        if (chosen.workspace) memset(workspace, 0xff, chosen.workspace);
-        for (int64_t batch = 0; batch < d.layout->batch; batch++) run_batch(batch);
-    }
-
-  private:
-    void run_batch(int64_t batch) const {
-        const int64_t rows = (int64_t)chosen.rows, depth = (int64_t)chosen.depth;
-        std::vector<float> left(rows * depth), sums(rows);
-        for (int64_t k = 0; k < depth; k++)
-            for (int64_t row = 0; row < rows; row++) left[k * rows + row] = a.load(batch, row, k);
-        for (int64_t col = 0; col < (int64_t)chosen.cols; col++) {
-            sums.assign(rows, 0);
-            for (int64_t k = 0; k < depth; k++) {
-                const float x = b.load(batch, k, col);
-                for (int64_t row = 0; row < rows; row++) sums[row] += left[k * rows + row] * x;
-            }
-            for (int64_t row = 0; row < rows; row++) {
-                float x = alpha * sums[row];
-                if (beta != 0) x += beta * c.load(batch, row, col);
-                d.store(batch, row, col, x);
-            }
-        }
-    }
-};
-
-} // namespace
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, const void *alpha,
                               const void *a, cublasLtMatrixLayout_t a_layout, const void *b,
@@ -256,22 +225,28 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
                               size_t workspace_bytes, cudaStream_t stream) {
     Chosen chosen;
     memcpy(&chosen, algorithm, sizeof chosen);
-    if (!fits(*product, *a_layout, *b_layout, *c_layout) || workspace_bytes < chosen.workspace)
+    if (chosen.problem != digest(*product, *a_layout, *b_layout, *c_layout, *d_layout) ||
+        !has_extras(*product, *d_layout) || !a || !b || !d || (!c && *(const float *)beta != 0) ||
+        (c == d && c_layout->ld != d_layout->ld))
         return CUBLAS_STATUS_INVALID_VALUE;
-    Product p = {{(char *)a, a_layout, product->op_a == CUBLAS_OP_T},
-                 {(char *)b, b_layout, product->op_b == CUBLAS_OP_T},
-                 {(char *)c, c_layout, false},
-                 {(char *)d, d_layout, false},
-                 {*a_layout, *b_layout, *c_layout, *d_layout},
-                 chosen,
-                 *(const float *)alpha,
-                 *(const float *)beta,
-                 workspace};
-    p.a.check("A", chosen.align[0]);
-    p.b.check("B", chosen.align[1]);
-    p.c.check("C", chosen.align[2]);
-    p.d.check("D", chosen.align[3]);
-    simt::check_device_range(workspace, chosen.workspace, "cublasLtMatmul, workspace");
-    simt::enqueue(stream, [p]() mutable { p.run(); });
+    if (workspace_bytes < chosen.workspace || (chosen.workspace && !is_aligned(workspace)))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    const Product p = {*product,
+                       *a_layout,
+                       *b_layout,
+                       *c_layout,
+                       *d_layout,
+                       (const char *)a,
+                       (const char *)b,
+                       (const char *)c,
+                       (char *)d,
+                       *(const float *)alpha,
+                       *(const float *)beta,
+                       chosen,
+                       workspace};
+    p.check();
+    use.products++;
+    use.epilogues += product->epilogue != CUBLASLT_EPILOGUE_DEFAULT;
+    enqueue(stream, [p] { p.run(); });
     return CUBLAS_STATUS_SUCCESS;
 }

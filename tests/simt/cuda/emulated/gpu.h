@@ -13,7 +13,8 @@ struct Gpu {
     int driver = 13000; // the CUDA version that the driver is for; 0: no driver
     cudaError_t count_error = cudaSuccess;
     int major = 8, minor = 0;
-    bool has_cublaslt = true; // the library is installed
+    bool has_cublaslt = true;  // the library is installed
+    bool has_epilogues = true; // and has algorithms with epilogues
     size_t memory = (size_t)8 << 30;
 };
 
@@ -21,6 +22,15 @@ Gpu &gpu();
 
 // Bytes allocated and not freed.
 size_t gpu_memory_used();
+
+// What cuBLASLt was asked for since the program began, and what of it is left.
+struct CublasLtUse {
+    int heuristics;   // searches for an algorithm
+    int products;     // launched
+    int epilogues;    // of these, with an epilogue
+    int descriptions; // of any kind, created and not destroyed
+};
+CublasLtUse cublaslt_use();
 
 // Puts the GPU back at the end of a scope.
 class ScopedGpu {

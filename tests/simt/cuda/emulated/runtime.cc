@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <new>
 #include <set>
@@ -78,6 +79,9 @@ const char *cudaGetErrorName(cudaError_t error) {
         NAME(cudaErrorIllegalInstruction)
         NAME(cudaErrorMisalignedAddress)
         NAME(cudaErrorLaunchFailure)
+        NAME(cudaErrorStreamCaptureUnsupported)
+        NAME(cudaErrorStreamCaptureInvalidated)
+        NAME(cudaErrorStreamCaptureUnmatched)
     }
     return "unrecognized error code";
 }
@@ -114,6 +118,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
     properties->major = gpu().major;
     properties->minor = gpu().minor;
     properties->multiProcessorCount = 2;
+    properties->l2CacheSize = 128 << 10;
     return cudaSuccess;
 }
 
@@ -125,8 +130,15 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total) {
     return cudaSuccess;
 }
 
+static bool any_capture() {
+    for (cudaStream_t stream : streams())
+        if (stream->captured) return true;
+    return false;
+}
+
 cudaError_t cudaMalloc(void **out, size_t bytes) {
     *out = nullptr;
+    if (any_capture()) return remember(cudaErrorStreamCaptureUnsupported);
     if (bytes > gpu().memory - used) return remember(cudaErrorMemoryAllocation);
     try {
         *out = device_allocate(bytes);
@@ -140,9 +152,20 @@ cudaError_t cudaMalloc(void **out, size_t bytes) {
 // Waits for all work, as CUDA does.
 cudaError_t cudaFree(void *memory) {
     if (!memory) return cudaSuccess;
+    if (any_capture()) return remember(cudaErrorStreamCaptureUnsupported);
     for (cudaStream_t stream : streams()) finish(stream);
     if (const Allocation *a = find_allocation(memory)) used -= a->size;
     device_free(memory);
+    return cudaSuccess;
+}
+
+cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
+    *out = malloc(bytes);
+    return *out ? cudaSuccess : remember(cudaErrorMemoryAllocation);
+}
+
+cudaError_t cudaFreeHost(void *memory) {
+    free(memory);
     return cudaSuccess;
 }
 
@@ -161,8 +184,7 @@ cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t str
     return cudaSuccess;
 }
 
-// ---- streams
-// --------------------------------------------------------------------------------------
+// ---- streams --------------------------------------------------------------------------------
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned) {
     *out = new CUstream_st();
@@ -178,6 +200,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+    if (stream->captured) {
+        stream->capture_lost = true;
+        return remember(cudaErrorStreamCaptureUnsupported);
+    }
     finish(stream);
     return cudaSuccess;
 }
@@ -192,8 +218,57 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned
     return cudaSuccess;
 }
 
-// ---- events
-// -----------------------------------------------------------------------------------------
+// ---- graphs ---------------------------------------------------------------------------------
+
+using Work = std::vector<std::function<void()>>;
+
+struct CUgraph_st {
+    Work work;
+};
+struct CUgraphExec_st {
+    std::shared_ptr<Work> work; // a launch that is pending outlives its graph
+};
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
+    if (stream->captured) return remember(cudaErrorStreamCaptureUnmatched);
+    stream->captured = std::make_unique<Work>();
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
+    *out = nullptr;
+    if (!stream->captured) return remember(cudaErrorStreamCaptureUnmatched);
+    const bool lost = stream->capture_lost;
+    if (!lost) *out = new CUgraph_st{std::move(*stream->captured)};
+    stream->captured.reset();
+    stream->capture_lost = false;
+    return lost ? remember(cudaErrorStreamCaptureInvalidated) : cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *out, cudaGraph_t graph,
+                                          unsigned long long) {
+    *out = new CUgraphExec_st{std::make_shared<Work>(graph->work)};
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+    enqueue(stream, [work = graph->work] {
+        for (auto &piece : *work) piece();
+    });
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+    delete graph;
+    return cudaSuccess;
+}
+
+// ---- events ---------------------------------------------------------------------------------
 
 cudaError_t cudaEventCreate(cudaEvent_t *out) {
     *out = new CUevent_st();

@@ -2,12 +2,12 @@
  * chooses the implementation. */
 #include "check/attention.h"
 
-#include "attention/fused.h"
-#include "attention/launch.h"
-#include "attention/naive.h"
-#include "attention/views.h"
 #include "backend.h"
-#include "elementwise.h"
+#include "fused.h"
+#include "launch.h"
+#include "naive.h"
+#include "ops/elementwise.h"
+#include "views.h"
 
 static const qn_attention_terms terms = {QN_BF16, "on CUDA"};
 
@@ -50,9 +50,11 @@ static qn_attn_params params_of(const qn_attention_args *a) {
     };
 }
 
-static void add_stats(qn_attn_params *p, const qn_attn_stats *stats, qn_workspace *w) {
+static void add_stats(call *c, const qn_attn_stats *stats, qn_workspace *w) {
+    qn_attn_params *p = &c->params;
     const size_t heads = qn_size_mul((size_t)p->batch, (size_t)p->n_heads);
-    const size_t tiles = (size_t)qn_attn_forward_tiles(p->head_dim, p->n_queries);
+    const size_t tiles = c->is_naive ? (size_t)p->n_queries
+                                     : (size_t)qn_attn_forward_tiles(p->head_dim, p->n_queries);
     p->stats_sums = stats->sums;
     p->stats_counts = stats->counts;
     p->stats_local_window =
@@ -85,7 +87,7 @@ static size_t lay_out(const qn_cuda *cuda, const qn_attention_args *a, bool back
     p->v = qn_attn_view_of(&c->views, &w, &a->v, QN_ATTN_READ);
     p->o = qn_attn_view_of(&c->views, &w, &a->o, backward ? QN_ATTN_READ : QN_ATTN_WRITTEN);
     if (backward) add_gradients(c, a, &w);
-    if (!backward && a->stats) add_stats(p, a->stats, &w);
+    if (!backward && a->stats) add_stats(c, a->stats, &w);
     if (c->is_naive)
         qn_cuda_naive_lay_out(cuda, p, backward, &w, &c->naive);
     else
@@ -122,12 +124,6 @@ static qn_status check_rows(const qn_attention_args *a) {
                     (long long)a->q.shape[0], (long long)a->q.shape[2], (long long)a->k.shape[1]);
 }
 
-static qn_status check_stats(const qn_attention_args *a) {
-    if (!a->stats || a->impl != QN_ATTN_NAIVE) return QN_OK;
-    return qn_error(QN_CODE_UNSUPPORTED, "attention: on CUDA only the fused pass has statistics; "
-                                         "leave stats out, or use the fused one");
-}
-
 /* Checks the workspace and lays the call out in it. */
 static qn_status prepare(qn_stream *stream, const qn_attention_args *a, bool backward, call *c) {
     const size_t bytes = lay_out(qn_cuda_of(stream), a, backward, NULL, c);
@@ -140,7 +136,6 @@ static qn_status prepare(qn_stream *stream, const qn_attention_args *a, bool bac
 qn_status qn_cuda_attention_forward(qn_stream *stream, const qn_attention_args *a) {
     call c;
     QN_TRY(qn_check_attention_forward(a, &terms));
-    QN_TRY(check_stats(a));
     QN_TRY(prepare(stream, a, false, &c));
     if (!has_queries(a)) return QN_OK;
     QN_TRY(qn_attn_copy_in(stream, &c.views));
@@ -152,10 +147,9 @@ qn_status qn_cuda_attention_forward(qn_stream *stream, const qn_attention_args *
 /* Without queries the gradients of k and v are zeros. */
 static qn_status clear_key_gradients(qn_stream *stream, const qn_attention_args *a) {
     if (qn_tensor_numel(&a->dk) == 0) return QN_OK;
-    QN_CUDA_LAUNCH(qn_cuda_launch_clear(a->dk, qn_cuda_handle(stream)),
-                   "attention: launching the clearing of dk");
-    QN_CUDA_LAUNCH(qn_cuda_launch_clear(a->dv, qn_cuda_handle(stream)),
-                   "attention: launching the clearing of dv");
+    const qn_cuda_queue queue = qn_cuda_queue_of(stream);
+    QN_CUDA_LAUNCH(qn_cuda_launch_clear(a->dk, &queue), "attention: launching the clearing of dk");
+    QN_CUDA_LAUNCH(qn_cuda_launch_clear(a->dv, &queue), "attention: launching the clearing of dv");
     return QN_OK;
 }
 

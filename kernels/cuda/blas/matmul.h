@@ -26,9 +26,7 @@ typedef struct qn_products {
     float alpha;
 } qn_products;
 
-/* Bytes of scratch memory for any product; fixed for a device. */
-size_t qn_matmul_workspace(const qn_cuda *cuda);
-
+/* The workspace is that of one product, qn_product_workspace. */
 qn_status qn_matmul(qn_stream *stream, const qn_products *products, void *workspace);
 
 #endif

@@ -40,4 +40,11 @@ void qn_cublaslt_close(qn_cublaslt *blas);
 qn_status qn_cublaslt_error(const qn_cublaslt *blas, cublasStatus_t error, const char *attempted)
     __attribute__((returns_nonnull));
 
+/* Returns from the calling function, which has the library as `blas`, when a call of it fails. */
+#define QN_BLAS_TRY(call, attempted)                                                               \
+    do {                                                                                           \
+        const cublasStatus_t error_ = (call);                                                      \
+        if (error_) return qn_cublaslt_error(blas, error_, attempted);                             \
+    } while (0)
+
 #endif

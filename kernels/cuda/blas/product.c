@@ -1,0 +1,88 @@
+/* product.c: finds the plan of a product and runs it. After the first call of a kind nothing is
+ * searched, created or allocated, and nothing ever waits for the device, so that a stream that is
+ * being captured into a graph takes it. */
+#include "product.h"
+
+enum { ALIGN_BYTES = 16, ALIGN_BF16 = 8 };
+
+/* NVIDIA recommends 32 MiB from Hopper on, 4 MiB before. */
+size_t qn_product_workspace(const qn_cuda *cuda) {
+    return (size_t)(cuda->major >= 9 ? 32 : 4) << 20;
+}
+
+/* ---- the key ---------------------------------------------------------------- */
+
+/* The largest power of 2, up to what an access of one thread takes, that divides every address
+ * of a matrix. */
+static int64_t alignment_of(const qn_factor *x, int64_t batch) {
+    uint64_t bits = (uint64_t)(uintptr_t)x->data | ALIGN_BYTES;
+    if (batch > 1) bits |= (uint64_t)x->step * qn_dtype_size(x->dtype);
+    return (int64_t)(bits & -bits);
+}
+
+/* From row to row; of one row it is never used, but described. */
+static int64_t row_of(int64_t row, int64_t rows, int64_t cols) {
+    return rows > 1 ? row : (cols + ALIGN_BF16 - 1) / ALIGN_BF16 * ALIGN_BF16;
+}
+
+static qn_plan_matrix matrix_of(const qn_factor *x, int64_t rows, int64_t cols, int64_t batch) {
+    return (qn_plan_matrix){.dtype = x->dtype,
+                            .row = x->transpose ? row_of(x->row, cols, rows)
+                                                : row_of(x->row, rows, cols),
+                            .step = batch > 1 ? x->step : 0,
+                            .alignment = alignment_of(x, batch)};
+}
+
+static qn_plan_key key_of(const qn_product *p) {
+    return (qn_plan_key){.m = p->m,
+                         .n = p->n,
+                         .k = p->k,
+                         .batch = p->batch,
+                         .a = matrix_of(&p->a, p->m, p->k, p->batch),
+                         .b = matrix_of(&p->b, p->k, p->n, p->batch),
+                         .c = matrix_of(&p->c, p->m, p->n, p->batch),
+                         .transpose_a = p->a.transpose,
+                         .transpose_b = p->b.transpose,
+                         .epilogue = p->epilogue ? p->epilogue : CUBLASLT_EPILOGUE_DEFAULT,
+                         .aux_row = p->aux ? row_of(p->aux_row, p->m, p->n) : 0};
+}
+
+/* ---- running ------------------------------------------------------------------- */
+
+static qn_status run_plan(qn_stream *stream, const qn_product *p, const qn_plan *plan,
+                          void *workspace) {
+    const qn_cuda *cuda = qn_cuda_of(stream);
+    const qn_cublaslt *blas = &cuda->blas;
+    QN_BLAS_TRY(blas->Matmul(blas->handle, plan->product, &p->alpha, p->b.data, plan->b, p->a.data,
+                             plan->a, &p->beta, p->c.data, plan->c, p->c.data, plan->c,
+                             &plan->algorithm, workspace, qn_product_workspace(cuda),
+                             qn_cuda_handle(stream)),
+                "multiplying matrices");
+    return QN_OK;
+}
+
+qn_status qn_try_multiply(qn_stream *stream, const qn_product *p, void *workspace, bool *done) {
+    qn_cuda *cuda = qn_cuda_of(stream);
+    const qn_plan_key key = key_of(p);
+    const qn_plan_extras extras = {p->bias, p->aux};
+    qn_plan *plan = NULL;
+    *done = false;
+    pthread_mutex_lock(&cuda->plans.lock);
+    qn_status status = qn_plan_cache_find(&cuda->plans, &cuda->blas, &key, extras,
+                                          qn_product_workspace(cuda), &plan);
+    if (!status && plan->has_algorithm) {
+        status = run_plan(stream, p, plan, workspace);
+        *done = !status;
+    }
+    pthread_mutex_unlock(&cuda->plans.lock);
+    return status;
+}
+
+qn_status qn_multiply(qn_stream *stream, const qn_product *p, void *workspace) {
+    bool done = false;
+    QN_TRY(qn_try_multiply(stream, p, workspace, &done));
+    if (done) return QN_OK;
+    return qn_error(QN_CODE_UNSUPPORTED,
+                    "cuBLASLt has no way to multiply (%lld,%lld) by (%lld,%lld); update cuBLAS",
+                    (long long)p->m, (long long)p->k, (long long)p->k, (long long)p->n);
+}
