@@ -37,14 +37,14 @@ QN_DEVICE bool any_sink(const int32_t *documents, int32_t n_rows, int32_t first_
 }
 
 /* The sums of a tile: alpha as raise_maximum returned it, drop = old m − new m, l that of before
- * the tile, away = position − key of this lane's column 0. */
+ * the tile, away = position − key of this lane's column 0. The sink is the first key of all, and
+ * tiles come from the last to the first: what it has weighed stays, for m rises no more. */
 QN_DEVICE void add_to_row(row_stats &row, const row_sums &sums, float alpha, float drop, float l,
                           int32_t away) {
     row_stats x = row;
     x.weighted = fmaf(alpha, fmaf(drop, l, x.weighted), sums.weighted);
     x.distance = fmaf(alpha, x.distance, fmaf((float)away, sums.weights, -sums.columns));
     x.local *= alpha;
-    x.sink *= alpha;
     row = x;
 }
 

@@ -103,13 +103,6 @@ inline void check(const Case &c) {
     expect_right(run(c, in, want, kOrdered), want);
 }
 
-inline Case make_case(int64_t batch, int64_t n_queries, int64_t n_keys, int64_t n_heads,
-                      int64_t n_kv_heads, int64_t head_dim) {
-    Case c;
-    c.shape = make_shape(batch, n_queries, n_keys, n_heads, n_kv_heads, head_dim);
-    return c;
-}
-
 } // namespace attention
 
 #endif

@@ -1,72 +1,26 @@
 // The fused backward kernels: shapes, strides, scales.
+#include "attention_cases.h"
 #include "backward_call.h"
 
 namespace {
 
 using namespace attention;
 
-void check_lengths(std::initializer_list<int64_t> lengths) {
-    for (int64_t head_dim : {64, 128})
-        for (int64_t t : lengths)
-            for (bool causal : {false, true}) {
-                SCOPED_TRACE(testing::Message() << "D " << head_dim << ", T " << t << causal);
-                Case c = make_case(1, t, t, 1, 1, head_dim);
-                c.shape.causal = causal;
-                c.seed = (uint32_t)(t + head_dim);
-                check(c);
-            }
+TEST(Backward, Lengths) { for_each_case(cases_of_lengths({1, 65, 129}), check); }
+
+TEST(Backward, LengthsExhaustive) {
+    for_each_case(cases_of_lengths({17, 63, 64, 127, 128, 200}), check);
 }
 
-TEST(Backward, Lengths) { check_lengths({1, 65, 129}); }
+TEST(Backward, HeadDimensions) { for_each_case(cases_of_head_dims({8, 32, 80, 96}), check); }
 
-TEST(Backward, LengthsExhaustive) { check_lengths({17, 63, 64, 127, 128, 200}); }
+TEST(Backward, Groups) { for_each_case(cases_of_groups(), check); }
 
-TEST(Backward, HeadDimensions) {
-    for (int64_t head_dim : {8, 32, 80, 96}) {
-        SCOPED_TRACE(testing::Message() << "D " << head_dim);
-        Case c = make_case(1, 70, 70, 2, 1, head_dim);
-        c.shape.causal = true;
-        check(c);
-    }
-}
+TEST(Backward, Strides) { for_each_case(cases_of_strides(), check); }
 
-TEST(Backward, Groups) {
-    for (int64_t head_dim : {64, 128})
-        for (int64_t n_kv_heads : {1, 2}) {
-            SCOPED_TRACE(testing::Message() << "D " << head_dim << ", key heads " << n_kv_heads);
-            Case c = make_case(3 - n_kv_heads, 67, 140, 3 * n_kv_heads, n_kv_heads, head_dim);
-            c.shape.causal = true;
-            check(c);
-        }
-}
+TEST(Backward, Scales) { for_each_case(cases_of_scales(), check); }
 
-TEST(Backward, Strides) {
-    Case c = make_case(2, 70, 70, 2, 1, 128);
-    c.slices = true;
-    check(c);
-    c.pad = 8;
-    check(c);
-    c.slices = false;
-    check(c);
-    c.shape.head_dim = 80;
-    check(c);
-}
-
-TEST(Backward, Scales) {
-    for (double scale : {-0.125, 0.0, 1.0}) {
-        SCOPED_TRACE(testing::Message() << "scale " << scale);
-        Case c = make_case(1, 140, 140, 1, 1, 64);
-        c.shape.causal = true;
-        c.shape.scale = scale;
-        check(c);
-    }
-}
-
-TEST(Backward, LargeLogits) {
-    Case c = make_case(1, 140, 140, 1, 1, 64);
-    c.spread = 8;
-    check(c);
-}
+TEST(Backward, LargeLogits) { check(case_of_large_logits()); }
 
 // Rounding P and dS leans to neither side: over many elements the mean error is within what the
 // errors' own spread explains, at four standard deviations.

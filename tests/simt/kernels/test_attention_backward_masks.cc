@@ -1,58 +1,20 @@
 // The fused backward kernels: which keys a row sees.
+#include "attention_cases.h"
 #include "backward_call.h"
 
 namespace {
 
 using namespace attention;
 
-TEST(Backward, FewerQueriesThanKeys) {
-    for (bool causal : {false, true})
-        for (int64_t n_queries : {1, 66, 130}) {
-            SCOPED_TRACE(testing::Message() << n_queries << " queries, causal " << causal);
-            Case c = make_case(1, n_queries, 333, 1, 1, 64);
-            c.shape.causal = causal;
-            check(c);
-            c.shape.window = 60;
-            check(c);
-        }
+TEST(Backward, FewerQueriesThanKeys) { for_each_case(cases_of_fewer_queries(), check); }
+
+TEST(Backward, Windows) { for_each_case(cases_of_windows({1, 64, 128, 129}), check); }
+
+TEST(Backward, WindowsExhaustive) {
+    for_each_case(cases_of_windows({2, 63, 65, 127, 1000}), check);
 }
 
-void check_windows(std::initializer_list<int64_t> windows) {
-    for (int64_t head_dim : {64, 128})
-        for (bool causal : {false, true})
-            for (int64_t window : windows) {
-                SCOPED_TRACE(testing::Message()
-                             << "D " << head_dim << ", window " << window << causal);
-                Case c = make_case(1, 150, 150, 1, 1, head_dim);
-                c.shape.causal = causal;
-                c.shape.window = window;
-                check(c);
-            }
-}
-
-TEST(Backward, Windows) { check_windows({1, 64, 129}); }
-
-TEST(Backward, WindowsExhaustive) { check_windows({63, 65, 127, 128, 1000}); }
-
-TEST(Backward, Documents) {
-    for (bool causal : {false, true})
-        for (int64_t window : {0, 20}) {
-            SCOPED_TRACE(testing::Message() << "causal " << causal << ", window " << window);
-            Case c = make_case(2, 261, 261, 1, 1, 64);
-            c.shape.doc_start = documents(2, {3, 0, 0, 61, 64, 0, 1, 129, 2, 1});
-            c.shape.causal = causal;
-            c.shape.window = window;
-            check(c);
-        }
-}
-
-TEST(Backward, DocumentsWithFewerQueries) {
-    Case c = make_case(1, 100, 230, 3, 1, 128);
-    c.shape.doc_start = documents(1, {100, 60, 0, 50, 20});
-    check(c);
-    c.shape.causal = true;
-    check(c);
-}
+TEST(Backward, Documents) { for_each_case(cases_of_documents(), check); }
 
 // Where lse is −inf, what a row's dout says counts nowhere: as if it were 0, in a document of such
 // rows. Rows whose doc_start lies past them see nothing; others may have scores of no weight.

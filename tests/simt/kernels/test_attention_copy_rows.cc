@@ -1,4 +1,5 @@
 // Copies between views of any strides.
+#include "attention_cases.h"
 #include "forward_call.h"
 
 namespace {

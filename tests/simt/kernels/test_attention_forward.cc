@@ -1,5 +1,6 @@
 // The fused forward kernel against attention written out in double: shapes, strides and
 // scales.
+#include "attention_cases.h"
 #include "forward_call.h"
 #include "simt/config.h"
 
@@ -7,29 +8,14 @@ namespace {
 
 using namespace attention;
 
-void check_lengths(const std::vector<int64_t> &lengths) {
-    for (int64_t head_dim : {64, 128})
-        for (int64_t t : lengths)
-            for (bool causal : {false, true}) {
-                SCOPED_TRACE(testing::Message() << "D " << head_dim << ", T " << t << causal);
-                Case c = make_case(1, t, t, 1, 1, head_dim);
-                c.shape.causal = causal;
-                c.seed = (uint32_t)(t + head_dim);
-                check(c);
-            }
+TEST(Forward, Lengths) { for_each_case(cases_of_lengths({1, 65, 129}), check); }
+
+TEST(Forward, LengthsExhaustive) {
+    for_each_case(cases_of_lengths({17, 63, 64, 127, 128, 200}), check);
 }
 
-TEST(Forward, Lengths) { check_lengths({1, 65, 129}); }
-
-TEST(Forward, LengthsExhaustive) { check_lengths({17, 63, 64, 127, 128, 200}); }
-
 TEST(Forward, HeadDimensions) {
-    for (int64_t head_dim : {8, 32, 80, 96, 192, 256}) {
-        SCOPED_TRACE(testing::Message() << "D " << head_dim);
-        Case c = make_case(1, 70, 70, 2, 1, head_dim);
-        c.shape.causal = true;
-        check(c);
-    }
+    for_each_case(cases_of_head_dims({8, 32, 80, 96, 192, 256}), check);
 }
 
 // What a block may have on compute capability 8.6, 8.9 and 12.0, the least of all.
@@ -45,38 +31,12 @@ TEST(Forward, FitsTheLeastSharedMemory) {
         }
 }
 
-TEST(Forward, BatchesAndGroups) {
-    Case c = make_case(2, 67, 67, 6, 2, 64);
-    c.shape.causal = true;
-    check(c);
-}
+TEST(Forward, Groups) { for_each_case(cases_of_groups(), check); }
 
-TEST(Forward, Strides) {
-    Case c = make_case(2, 70, 70, 2, 1, 128);
-    c.slices = true;
-    check(c);
-    c.pad = 8;
-    check(c);
-    c.slices = false;
-    check(c);
-    c.shape.head_dim = 80;
-    check(c);
-}
+TEST(Forward, Strides) { for_each_case(cases_of_strides(), check); }
 
-TEST(Forward, Scales) {
-    for (double scale : {-0.125, 0.0, 1.0, 0.125}) {
-        SCOPED_TRACE(testing::Message() << "scale " << scale);
-        Case c = make_case(1, 140, 140, 1, 1, 64);
-        c.shape.causal = true;
-        c.shape.scale = scale;
-        check(c);
-    }
-}
+TEST(Forward, Scales) { for_each_case(cases_of_scales(), check); }
 
-TEST(Forward, LargeLogits) {
-    Case c = make_case(1, 140, 140, 1, 1, 64);
-    c.spread = 8;
-    check(c);
-}
+TEST(Forward, LargeLogits) { check(case_of_large_logits()); }
 
 } // namespace

@@ -1,66 +1,18 @@
 // The fused forward kernel under every mask.
+#include "attention_cases.h"
 #include "forward_call.h"
 
 namespace {
 
 using namespace attention;
 
-TEST(Forward, FewerQueriesThanKeys) {
-    for (bool causal : {false, true})
-        for (int64_t n_queries : {1, 66, 130}) {
-            SCOPED_TRACE(testing::Message() << n_queries << " queries, causal " << causal);
-            Case c = make_case(1, n_queries, 203, 1, 1, 64);
-            c.shape.causal = causal;
-            check(c);
-            c.shape.window = 60;
-            check(c);
-        }
-}
+TEST(Forward, FewerQueriesThanKeys) { for_each_case(cases_of_fewer_queries(), check); }
 
-void check_windows(const std::vector<int64_t> &windows) {
-    for (int64_t window : windows)
-        for (bool causal : {false, true}) {
-            SCOPED_TRACE(testing::Message() << "window " << window << ", causal " << causal);
-            Case c = make_case(1, 200, 200, 1, 1, 64);
-            c.shape.causal = causal;
-            c.shape.window = window;
-            check(c);
-        }
-}
+TEST(Forward, Windows) { for_each_case(cases_of_windows({1, 64, 128, 129}), check); }
 
-// Tiles have 128 keys for D = 64, 64 for D = 128.
-TEST(Forward, Windows) { check_windows({1, 127, 128, 1000}); }
+TEST(Forward, WindowsExhaustive) { for_each_case(cases_of_windows({2, 63, 65, 127, 1000}), check); }
 
-TEST(Forward, WindowsExhaustive) {
-    check_windows({2, 64, 129});
-    for (int64_t window : {63, 64, 65}) {
-        SCOPED_TRACE(testing::Message() << "D 128, window " << window);
-        Case c = make_case(1, 140, 140, 1, 1, 128);
-        c.shape.causal = true;
-        c.shape.window = window;
-        check(c);
-    }
-}
-
-TEST(Forward, Documents) {
-    for (bool causal : {false, true})
-        for (int64_t window : {0, 20}) {
-            SCOPED_TRACE(testing::Message() << "causal " << causal << ", window " << window);
-            Case c = make_case(2, 261, 261, 1, 1, 64);
-            c.shape.doc_start = documents(2, {3, 0, 0, 61, 64, 0, 1, 129, 2, 1});
-            c.shape.causal = causal;
-            c.shape.window = window;
-            check(c);
-        }
-}
-
-TEST(Forward, DocumentsWithFewerQueries) {
-    Case c = make_case(1, 100, 230, 1, 1, 64);
-    c.shape.doc_start = documents(1, {100, 60, 0, 50, 20});
-    check(c);
-    c.shape.causal = true;
-    check(c);
-}
+TEST(Forward, Documents) { for_each_case(cases_of_documents(), check); }
 
 // An entry past its own position hides every key from it; where that takes whole tiles nothing is
 // left to attend to.

@@ -1,6 +1,7 @@
 // The fused forward under many schedules, and at addresses and lengths near their limits.
 #include <sys/mman.h>
 
+#include "attention_cases.h"
 #include "forward_call.h"
 #include "simt/sweep.h"
 

@@ -1,4 +1,5 @@
 // Statistics that the fused forward gathers, and that o and lse are the same bits without.
+#include "attention_cases.h"
 #include "forward_call.h"
 
 namespace {

@@ -1,4 +1,5 @@
 // The naive path's softmax kernels on given scores, against double.
+#include "attention_cases.h"
 #include "forward_call.h"
 #include "simt/sweep.h"
 
@@ -140,6 +141,26 @@ TEST(Naive, RowsThatSeeNothing) {
                                              dscores.data(), nullptr),
               0);
     for (int j = 48; j < 64; j++) EXPECT_EQ(weights.data()[j] | dscores.data()[j], 0);
+}
+
+// Scores far below what hidden keys have, as where q·k overflows, weigh nothing: a row that sees no
+// others is like one that sees nothing.
+TEST(Naive, ScoresOfNoWeight) {
+    Case c;
+    c.shape = make_shape(1, 1, 16, 1, 1, 8);
+    Call call(c, random_inputs(c));
+    DeviceArray<float> s(16, -INFINITY), dw(16, 1.0f), delta(1, 0.5f);
+    std::fill_n(s.data(), 8, -3e38f);
+    DeviceArray<uint16_t> weights(16, kPoison), dscores(16, kPoison);
+    call.params.delta = delta.data();
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), weights.data(), nullptr), 0);
+    EXPECT_EQ(call.params.lse[0], -INFINITY);
+    for (uint16_t w : weights.host()) EXPECT_EQ(w, 0);
+    EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, s.data(), dw.data(), weights.data(),
+                                             dscores.data(), nullptr),
+              0);
+    for (uint16_t w : weights.host()) EXPECT_EQ(w, 0);
+    for (uint16_t ds : dscores.host()) EXPECT_EQ(ds, 0);
 }
 
 TEST(Naive, NoKeys) {
