@@ -190,7 +190,7 @@ void check_add(Device &d, int64_t rows, int64_t cols, Layout layout_a, Layout la
     want = d.stored(want);
     for (int where = 0; where < 4; where++) {
         Stored a(d, {rows, cols}, x, layout_a), b(d, {rows, cols}, y, layout_b);
-        Stored own(d, {rows, cols}, where == 2 ? layout_a : layout_b);
+        Stored own(d, {rows, cols}, where == 2 ? Layout::kDense : Layout::kPadded);
         Stored &dst = where == 0 ? a : where == 1 ? b : own;
         expect_ok(d.ops().add(d.stream, dst, a, b));
         expect_same_bits("dst", dst.read(), want);
