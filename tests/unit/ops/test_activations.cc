@@ -25,6 +25,19 @@ Swiglu<T> swiglu_reference(const std::vector<T> &gate_up, const std::vector<T> &
     return r;
 }
 
+// Arithmetic in fp32, then one rounding: each result lies within half a gap of storage, besides
+// 2^-17 for fp32's error of an exponential of up to 60, and what the reference's 1 + tanh loses.
+void expect_rounded_once(qn_dtype storage, const std::vector<float> &result,
+                         const std::vector<double> &exact) {
+    const int digits = storage == QN_BF16 ? 8 : 24;
+    for (size_t i = 0; i < exact.size(); i++) {
+        const double gap = exact[i] == 0 ? 0 : std::ldexp(1.0, std::ilogb(exact[i]) + 1 - digits);
+        ASSERT_LE(std::fabs((double)result[i] - exact[i]),
+                  gap / 2 + 0x1p-17 * std::fabs(exact[i]) + 1e-14)
+            << '[' << i << "] is " << result[i] << ", expected " << exact[i];
+    }
+}
+
 struct Case {
     int64_t n, f;
     std::vector<float> gate_up, dout;
@@ -43,6 +56,7 @@ void check_swiglu(Device &d, Case c, bool in_place) {
     args.out = out;
     expect_ok(d.ops().swiglu_forward(d.stream, &args));
     expect_stored(d.storage, "out", out.read(), exact.out, plain.out);
+    expect_rounded_once(d.storage, out.read(), exact.out);
     args = {};
     args.gate_up = gate_up;
     args.dout = dout;
@@ -120,6 +134,7 @@ TEST(Gelu, ByItself) {
                     Stored in(d, {s[0], s[1]}, x, from), out(d, {s[0], s[1]}, to);
                     expect_ok(d.ops().gelu(d.stream, out, in));
                     expect_stored(d.storage, "out", out.read(), exact, plain);
+                    expect_rounded_once(d.storage, out.read(), exact);
                     Stored again(d, {s[0], s[1]}, to);
                     expect_ok(d.ops().gelu(d.stream, again, in));
                     expect_same_bits("out", again.read(), out.read());

@@ -187,19 +187,23 @@ struct Updated {
     std::vector<float> param, weights;
 };
 
+enum { kNone = 0, kAll = 31 };
+
 struct Rounding {
     bool stochastic = false;
     uint64_t seed = 0;
-    Layout layout = Layout::kPadded;
+    int unaligned = kAll; // bit i: param, grad, m, v, weights
 };
 
 Updated run_with_weights(Device &d, const Case &k, float sumsq, const std::vector<float> &before,
                          Rounding rounding = {}) {
-    const Layout layout = rounding.layout;
-    Floats param(d, {k.count}, k.param, layout), grad(d, {k.count}, k.grad, layout);
-    Floats m(d, {k.count}, k.m, layout), v(d, {k.count}, k.v, layout);
+    auto layout = [&](int i) {
+        return rounding.unaligned >> i & 1 ? Layout::kPadded : Layout::kDense;
+    };
+    Floats param(d, {k.count}, k.param, layout(0)), grad(d, {k.count}, k.grad, layout(1));
+    Floats m(d, {k.count}, k.m, layout(2)), v(d, {k.count}, k.v, layout(3));
     Floats device_sumsq(d, {1}, {sumsq});
-    Stored weights(d, {k.count}, before, layout);
+    Stored weights(d, {k.count}, before, layout(4));
     qn_adamw_args args = arguments(k, param, grad, m, v, device_sumsq);
     args.weights = weights.view.data;
     args.weights_dtype = d.storage;
@@ -214,9 +218,9 @@ TEST(Adamw, WorkingCopyIsTheRoundedParameters) {
     on_each_backend([&](Device &d) {
         if (d.storage == QN_F32) return; // there is none
         const std::vector<float> before(30000, 0.25f);
-        for (Layout layout : {Layout::kDense, Layout::kPadded}) {
+        for (int unaligned : {(int)kNone, 1, 2, 4, 8, 16, (int)kAll}) {
             Rounding rounding;
-            rounding.layout = layout;
+            rounding.unaligned = unaligned;
             const Updated got = run_with_weights(d, k, (float)k.sumsq(), before, rounding);
             std::vector<float> want = before;
             for (const qn_adamw_segment &s : k.segments)
@@ -237,10 +241,10 @@ TEST(Adamw, WorkingCopyRoundedStochastically) {
     on_each_backend([&](Device &d) {
         if (d.storage == QN_F32) return;
         const std::vector<float> before(30000, 0.25f);
-        for (Layout layout : {Layout::kDense, Layout::kPadded})
+        for (int unaligned : {(int)kNone, 16, (int)kAll})
             for (int64_t step : {1, 1000}) {
                 k.step = step;
-                const Rounding rounding = {true, 0xfedcba9876543210ull, layout};
+                const Rounding rounding = {true, 0xfedcba9876543210ull, unaligned};
                 const Updated got = run_with_weights(d, k, (float)k.sumsq(), before, rounding);
                 std::vector<float> want = before;
                 for (const qn_adamw_segment &s : k.segments)
@@ -266,7 +270,7 @@ TEST(Adamw, WorkingCopyIsUnbiased) {
         if (d.storage == QN_F32) return;
         std::vector<int> ups(64);
         for (int seed = 0; seed < n; seed++) {
-            const Rounding rounding = {true, (uint64_t)seed, Layout::kDense};
+            const Rounding rounding = {true, (uint64_t)seed, kNone};
             const Updated got = run_with_weights(d, k, 1, std::vector<float>(64, 0), rounding);
             for (size_t i = 0; i < ups.size(); i++) {
                 const float weight = got.weights[i];

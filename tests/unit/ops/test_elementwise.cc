@@ -190,7 +190,7 @@ void check_add(Device &d, int64_t rows, int64_t cols, Layout layout_a, Layout la
     want = d.stored(want);
     for (int where = 0; where < 4; where++) {
         Stored a(d, {rows, cols}, x, layout_a), b(d, {rows, cols}, y, layout_b);
-        Stored own(d, {rows, cols}, where == 2 ? layout_a : layout_b);
+        Stored own(d, {rows, cols}, where == 2 ? Layout::kDense : Layout::kPadded);
         Stored &dst = where == 0 ? a : where == 1 ? b : own;
         expect_ok(d.ops().add(d.stream, dst, a, b));
         expect_same_bits("dst", dst.read(), want);
@@ -213,22 +213,27 @@ TEST(Add, ManyRowsOfAnyAlignment) {
     });
 }
 
-// Slices of wider matrices: from a column that is aligned and from one that is not.
+// Slices of wider matrices, from columns that are aligned and from others, of rows that are whole
+// vectors and of others; nothing beside them is written.
 TEST(Add, SlicesOfColumns) {
     on_each_backend([&](Device &d) {
-        const int64_t rows = 5, cols = 24, pitch = 48;
+        const int64_t rows = 5, pitch = 48;
         const std::vector<float> x = d.stored(Random(3).normal((size_t)(rows * pitch)));
-        for (int64_t first : {8, 5}) {
-            Stored whole(d, {rows, pitch}, x, Layout::kDense), dst(d, {rows, cols}, Layout::kDense);
-            qn_tensor slice = whole;
-            slice.data = (char *)slice.data + (size_t)first * qn_dtype_size(d.storage);
-            slice.shape[1] = cols;
-            expect_ok(d.ops().add(d.stream, dst, slice, slice));
-            std::vector<float> want;
-            for (int64_t i = 0; i < rows * cols; i++)
-                want.push_back(2 * x[(size_t)(i / cols * pitch + first + i % cols)]);
-            expect_same_bits("dst", dst.read(), want);
-        }
+        for (int64_t first : {8, 5})
+            for (int64_t cols : {24, 21, 3}) {
+                Stored from(d, {rows, pitch}, x, Layout::kDense);
+                Stored to(d, {rows, pitch}, x, Layout::kDense);
+                auto slice = [&](qn_tensor whole) {
+                    whole.data = (char *)whole.data + (size_t)first * qn_dtype_size(d.storage);
+                    whole.shape[1] = cols;
+                    return whole;
+                };
+                expect_ok(d.ops().add(d.stream, slice(to), slice(from), slice(from)));
+                std::vector<float> want = x;
+                for (int64_t n = 0; n < rows; n++)
+                    for (int64_t j = 0; j < cols; j++) want[(size_t)(n * pitch + first + j)] *= 2;
+                expect_same_bits("to", to.read(), want);
+            }
     });
 }
 
