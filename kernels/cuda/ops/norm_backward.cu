@@ -178,8 +178,7 @@ QN_DEVICE void write_gradient(const gradient_row &row, const gradient_inputs (&h
     }
 }
 
-/* ---- the kernel of the rows --------------------------------------------------------------------
- */
+/* ---- the kernel of the rows -------------------------------------------------------------- */
 
 /* One block: S::ROWS rows at a time, and rows a grid further on when these are done; threads as
  * norm_shape has them. Registers hold the thread's part of x, dout and dresidual as they are
@@ -214,8 +213,7 @@ __global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
         write_partial<S>(columns.held, &column_sums::dbias, slots, columns.dbias, p.cols, p.wide);
 }
 
-/* ---- the kernel of the blocks ------------------------------------------------------------------
- */
+/* ---- the kernel of the blocks ------------------------------------------------------------ */
 
 enum { ADD_WARPS = 16, ADD_THREADS = 32 * ADD_WARPS, ADD_RESIDENT = 4 };
 
@@ -243,8 +241,7 @@ __global__ void __launch_bounds__(ADD_THREADS)
     }
 }
 
-/* ---- launching ----------------------------------------------------------------------------------
- */
+/* ---- launching --------------------------------------------------------------------------- */
 
 template <typename S> static unsigned blocks_of(int64_t n_rows, const qn_cuda_queue *queue) {
     return qn_cuda_blocks(queue, n_rows, S::ROWS, S::BLOCKS);

@@ -8,10 +8,10 @@
  * long: what vector.h calls `wide`. Strides along axes of one element are never used. Of a tensor
  * that passed its checks: rank 1 or more, unit stride along the last axis. */
 static inline bool qn_cuda_wide(const qn_tensor *t) {
-    const int64_t bytes = (int64_t)qn_dtype_size(t->dtype);
+    const int64_t elements = 16 / (int64_t)qn_dtype_size(t->dtype);
     if ((uintptr_t)t->data % 16 || t->shape[t->rank - 1] % 8) return false;
     for (int axis = 0; axis < t->rank - 1; axis++)
-        if (t->shape[axis] > 1 && t->stride[axis] * bytes % 16) return false;
+        if (t->shape[axis] > 1 && t->stride[axis] % elements) return false;
     return true;
 }
 

@@ -25,6 +25,27 @@ const std::vector<Shape> kShapes = {{{1, 1}},    {{1, 7}},     {{3, 33}},    {{5
                                     {{0, 8}},    {{4, 0}},     {{2, 3, 16}}, {{67, 3, 8}},
                                     {{1, 1, 5}}, {{150, 130}}, {{7, 1000}},  {{3, 0, 8}}};
 
+// Rows of every length at which a GPU takes them otherwise, more than it takes at a time.
+const std::vector<Shape> kLongShapes = {
+    {{175, 3, 8}}, {{9, 5, 128}}, {{130, 136}}, {{17, 1032}},
+    {{2, 4096}},   {{9, 8200}},   {{3, 12291}},
+};
+
+// How the tensors of a call lie: all alike, but for one.
+struct Layouts {
+    Layout most = Layout::kPadded;
+    int unlike = -1; // the number of the tensor that is padded
+    Layout of(int i) const { return i == unlike ? Layout::kPadded : most; }
+};
+
+// Thread counts make no difference to what long rows are for.
+template <typename F> void on_backends_for(const Shape &s, F f) {
+    if (s.numel() > 20000)
+        on_each_dtype(f);
+    else
+        on_each_backend(f);
+}
+
 struct Inputs {
     Inputs(const Shape &s, uint32_t seed, float spread = 1, float mean = 0.5f) {
         Random random(seed);
@@ -80,9 +101,10 @@ struct Forward {
 };
 
 Forward run_forward(Device &d, bool centred, const Shape &s, const Inputs &in, Sum how,
-                    bool in_place) {
-    Stored x(d, s.x, in.x), residual(d, s.x, in.residual), sum(d, s.x), out(d, s.x);
-    Stored weight(d, {s.c()}, in.weight), bias(d, {s.c()}, in.bias);
+                    bool in_place, const Layouts &layouts) {
+    Stored x(d, s.x, in.x, layouts.of(0)), residual(d, s.x, in.residual, layouts.of(1));
+    Stored sum(d, s.x, layouts.of(2)), out(d, s.x, layouts.of(3));
+    Stored weight(d, {s.c()}, in.weight, layouts.of(4)), bias(d, {s.c()}, in.bias, layouts.of(5));
     Floats mean(d, s.rows()), rstd(d, s.rows());
     qn_norm_args args = {};
     args.x = x;
@@ -108,36 +130,76 @@ Forward run_forward(Device &d, bool centred, const Shape &s, const Inputs &in, S
     return f;
 }
 
-void check_forward(bool centred, const Shape &s, Sum how, bool in_place, const Inputs &all) {
-    on_each_backend([&](Device &d) {
+void check_forward(bool centred, const Shape &s, Sum how, bool in_place, const Inputs &all,
+                   const Layouts &layouts = {}) {
+    on_backends_for(s, [&](Device &d) {
         const Inputs in = all.stored(d);
         std::vector<float> x = how == Sum::kNone ? in.x : d.stored(added(in.x, in.residual));
         auto exact = reference_of<double>(centred, s, in, x);
         auto plain = reference_of<float>(centred, s, in, x);
-        Forward got = run_forward(d, centred, s, in, how, in_place);
+        Forward got = run_forward(d, centred, s, in, how, in_place, layouts);
         expect_stored(d.storage, "out", got.out, exact.out, plain.out);
         expect_accurate("rstd", got.rstd, exact.rstd, plain.rstd);
         if (centred) expect_accurate("mean", got.mean, exact.mean, plain.mean);
         if (how != Sum::kNone) expect_same_bits("sum", got.sum, x);
-        expect_same_bits("out", got.out, run_forward(d, centred, s, in, how, in_place).out);
+        expect_same_bits("out", got.out,
+                         run_forward(d, centred, s, in, how, in_place, layouts).out);
     });
 }
 
-void check_all_forward(bool centred) {
+void check_forwards(bool centred, const Shape &s, const Inputs &in, const Layouts &layouts) {
+    SCOPED_TRACE("rows " + std::to_string(s.n_rows()) + " of " + std::to_string(s.c()));
+    check_forward(centred, s, Sum::kNone, false, in, layouts);
+    check_forward(centred, s, Sum::kNone, true, in, layouts);
+    if (s.x.size() != 2) return;
+    for (Sum how : {Sum::kOwn, Sum::kIsX, Sum::kIsResidual})
+        check_forward(centred, s, how, false, in, layouts);
+}
+
+// Of long rows the two cases that differ most.
+void check_two_forwards(bool centred, const Shape &s, const Inputs &in, const Layouts &layouts) {
+    SCOPED_TRACE("rows " + std::to_string(s.n_rows()) + " of " + std::to_string(s.c()));
+    check_forward(centred, s, Sum::kNone, true, in, layouts);
+    if (s.x.size() == 2) check_forward(centred, s, Sum::kOwn, false, in, layouts);
+}
+
+// Calls check for rows that are not aligned, and for rows that are.
+template <typename Check>
+void check_all(bool centred, const std::vector<Shape> &shapes, Check check) {
     uint32_t seed = 1;
-    for (const Shape &s : kShapes) {
+    for (const Shape &s : shapes) {
         Inputs in(s, seed++);
-        SCOPED_TRACE("rows " + std::to_string(s.n_rows()) + " of " + std::to_string(s.c()));
-        check_forward(centred, s, Sum::kNone, false, in);
-        check_forward(centred, s, Sum::kNone, true, in);
-        if (s.x.size() != 2) continue;
-        for (Sum how : {Sum::kOwn, Sum::kIsX, Sum::kIsResidual})
-            check_forward(centred, s, how, false, in);
+        check(centred, s, in, Layouts{Layout::kPadded});
+        if (s.c() % 8 == 0) check(centred, s, in, Layouts{Layout::kDense});
     }
 }
 
-TEST(Norm, RmsForward) { check_all_forward(false); }
-TEST(Norm, LayerForward) { check_all_forward(true); }
+TEST(Norm, RmsForward) { check_all(false, kShapes, check_forwards); }
+TEST(Norm, LayerForward) { check_all(true, kShapes, check_forwards); }
+TEST(Norm, RmsForwardOfLongRows) { check_all(false, kLongShapes, check_two_forwards); }
+TEST(Norm, LayerForwardOfLongRows) { check_all(true, kLongShapes, check_two_forwards); }
+
+// One of the tensors alone is not aligned.
+TEST(Norm, ForwardWithOneTensorUnaligned) {
+    const Shape s{{3, 72}};
+    for (int unlike = 0; unlike < 6; unlike++)
+        check_forward(true, s, Sum::kOwn, false, Inputs(s, 3), {Layout::kDense, unlike});
+}
+
+// The sum that is stored, normalised by itself.
+TEST(Norm, NormalisesTheSumAsItIsStored) {
+    on_each_dtype([&](Device &d) {
+        for (const Shape &s : {Shape{{5, 300}}, Shape{{2, 8200}}})
+            for (bool centred : {false, true}) {
+                Inputs in = Inputs(s, 4).stored(d);
+                Forward both = run_forward(d, centred, s, in, Sum::kOwn, false, {});
+                in.x = both.sum;
+                Forward alone = run_forward(d, centred, s, in, Sum::kNone, false, {});
+                expect_same_bits("out", both.out, alone.out);
+                expect_same_bits("rstd", both.rstd, alone.rstd);
+            }
+    });
+}
 
 // Rows of very large, very small and nearly constant numbers.
 TEST(Norm, ExtremeRows) {
@@ -160,9 +222,10 @@ struct Backward {
 
 Backward run_backward(Device &d, bool centred, const Shape &s, const Inputs &in,
                       const std::vector<float> &mean_in, const std::vector<float> &rstd_in,
-                      bool has_dresidual, Dx how) {
-    Stored x(d, s.x, in.x), dout(d, s.x, in.dout), dresidual(d, s.x, in.dresidual), own(d, s.x);
-    Stored weight(d, {s.c()}, in.weight);
+                      bool has_dresidual, Dx how, const Layouts &layouts) {
+    Stored x(d, s.x, in.x, layouts.of(0)), dout(d, s.x, in.dout, layouts.of(1));
+    Stored dresidual(d, s.x, in.dresidual, layouts.of(2)), own(d, s.x, layouts.of(3));
+    Stored weight(d, {s.c()}, in.weight, layouts.of(4));
     Floats dweight(d, {s.c()}, in.dweight);
     Floats dbias(d, {s.c()}, in.dbias), mean(d, s.rows(), mean_in), rstd(d, s.rows(), rstd_in);
     Stored &dx = how == Dx::kOwn ? own : how == Dx::kIsDout ? dout : dresidual;
@@ -208,7 +271,7 @@ reference::Norm<T> backward_reference(bool centred, const Shape &s, const Inputs
 }
 
 void check_backward_on(Device &d, bool centred, const Shape &s, const Inputs &in,
-                       bool has_dresidual, Dx how) {
+                       bool has_dresidual, Dx how, const Layouts &layouts) {
     auto forward = reference_of<double>(centred, s, in, in.x);
     size_t rows = s.numel() ? 0 : s.n_rows();
     std::vector<float> mean = convert<float>(forward.mean), rstd = convert<float>(forward.rstd);
@@ -220,34 +283,84 @@ void check_backward_on(Device &d, bool centred, const Shape &s, const Inputs &in
     for (size_t i = 0; i < in.dout.size(); i++)
         term = std::max(term, std::fabs((double)in.dout[i] * exact.weight[i % exact.c] *
                                         exact.rstd[i / exact.c]));
-    Backward got = run_backward(d, centred, s, in, mean, rstd, has_dresidual, how);
+    auto run = [&] {
+        return run_backward(d, centred, s, in, mean, rstd, has_dresidual, how, layouts);
+    };
+    Backward got = run(), again = run();
     expect_stored(d.storage, "dx", got.dx, exact.dx, plain.dx, term);
     expect_accurate("dweight", got.dweight, exact.dweight, plain.dweight);
     expect_accurate("dbias", got.dbias, exact.dbias, plain.dbias);
-    Backward again = run_backward(d, centred, s, in, mean, rstd, has_dresidual, how);
     expect_same_bits("dx", got.dx, again.dx);
     expect_same_bits("dweight", got.dweight, again.dweight);
+    expect_same_bits("dbias", got.dbias, again.dbias);
 }
 
-void check_backward(bool centred, const Shape &s, const Inputs &in, bool has_dresidual, Dx how) {
-    on_each_backend(
-        [&](Device &d) { check_backward_on(d, centred, s, in.stored(d), has_dresidual, how); });
+void check_backward(bool centred, const Shape &s, const Inputs &in, bool has_dresidual, Dx how,
+                    const Layouts &layouts = {}) {
+    on_backends_for(s, [&](Device &d) {
+        check_backward_on(d, centred, s, in.stored(d), has_dresidual, how, layouts);
+    });
 }
 
-void check_all_backward(bool centred) {
-    uint32_t seed = 1;
-    for (const Shape &s : kShapes) {
-        SCOPED_TRACE("rows " + std::to_string(s.n_rows()) + " of " + std::to_string(s.c()));
-        Inputs in(s, seed++);
-        for (bool has_dresidual : {false, true})
-            for (Dx how : {Dx::kOwn, Dx::kIsDout, Dx::kIsDresidual})
-                if (has_dresidual || how != Dx::kIsDresidual)
-                    check_backward(centred, s, in, has_dresidual, how);
-    }
+void check_backwards(bool centred, const Shape &s, const Inputs &in, const Layouts &layouts) {
+    SCOPED_TRACE("rows " + std::to_string(s.n_rows()) + " of " + std::to_string(s.c()));
+    for (bool has_dresidual : {false, true})
+        for (Dx how : {Dx::kOwn, Dx::kIsDout, Dx::kIsDresidual})
+            if (has_dresidual || how != Dx::kIsDresidual)
+                check_backward(centred, s, in, has_dresidual, how, layouts);
 }
 
-TEST(Norm, RmsBackward) { check_all_backward(false); }
-TEST(Norm, LayerBackward) { check_all_backward(true); }
+void check_two_backwards(bool centred, const Shape &s, const Inputs &in, const Layouts &layouts) {
+    SCOPED_TRACE("rows " + std::to_string(s.n_rows()) + " of " + std::to_string(s.c()));
+    check_backward(centred, s, in, false, Dx::kOwn, layouts);
+    check_backward(centred, s, in, true, Dx::kIsDresidual, layouts);
+}
+
+TEST(Norm, RmsBackward) { check_all(false, kShapes, check_backwards); }
+TEST(Norm, LayerBackward) { check_all(true, kShapes, check_backwards); }
+TEST(Norm, RmsBackwardOfLongRows) { check_all(false, kLongShapes, check_two_backwards); }
+TEST(Norm, LayerBackwardOfLongRows) { check_all(true, kLongShapes, check_two_backwards); }
+
+// One of the tensors alone is not aligned.
+TEST(Norm, BackwardWithOneTensorUnaligned) {
+    const Shape s{{3, 72}};
+    for (int unlike = 0; unlike < 5; unlike++)
+        check_backward(true, s, Inputs(s, 3), true, Dx::kOwn, {Layout::kDense, unlike});
+}
+
+// ---- heads between others ---------------------------------------------------------------
+
+// The first heads of a buffer of queries, keys and values, normalised in place.
+TEST(Norm, HeadsOfALargerBuffer) {
+    const int64_t tokens = 5, heads = 3, all_heads = 5, dim = 64;
+    const std::vector<float> values = Random(9).normal((size_t)(tokens * all_heads * dim));
+    on_each_dtype([&](Device &d) {
+        const std::vector<float> buffer = d.stored(values);
+        const Inputs in = Inputs({{tokens, heads, dim}}, 10).stored(d);
+        Stored qkv(d, {tokens, all_heads, dim}, buffer, Layout::kDense);
+        Stored weight(d, {dim}, in.weight, Layout::kDense);
+        Floats rstd(d, {tokens, heads});
+        qn_norm_args args = {};
+        args.x = qkv;
+        args.x.shape[1] = heads;
+        args.out = args.x;
+        args.weight = weight;
+        args.rstd = rstd;
+        args.eps = kEps;
+        expect_ok(d.ops().rmsnorm_forward(d.stream, &args));
+        std::vector<float> got = qkv.read(), x, out;
+        for (size_t i = 0; i < got.size(); i++)
+            if (i / (size_t)dim % (size_t)all_heads < (size_t)heads) {
+                x.push_back(buffer[i]);
+                out.push_back(got[i]);
+            } else {
+                EXPECT_EQ(got[i], buffer[i]) << i;
+            }
+        const Shape s{{tokens, heads, dim}};
+        expect_stored(d.storage, "out", out, reference_of<double>(false, s, in, x).out,
+                      reference_of<float>(false, s, in, x).out);
+    });
+}
 
 // ---- the reference ---------------------------------------------------------------------
 

@@ -53,36 +53,111 @@ TEST(RopeTable, HoldsCosinesThenSines) {
     });
 }
 
+// Angles of a million: a frequency in fp32 would be off by hundredths of a turn.
+TEST(RopeTable, FarPositionsAreAsExact) {
+    const int64_t positions = 1000001, dim = 4;
+    const double theta = 500000;
+    on_each_dtype([&](Device &d) {
+        Floats table(d, {positions, dim});
+        expect_ok(d.ops().rope_table(d.stream, table, theta));
+        std::vector<double> exact = table_reference<double>(positions, dim, theta);
+        EXPECT_LE(error_of(table.read(), exact).largest, 0x1p-24);
+    });
+}
+
+void check_rotation(int64_t tokens, int64_t heads, int64_t dim, bool inverse, Layout layout) {
+    SCOPED_TRACE("N=" + std::to_string(tokens) + " H=" + std::to_string(heads) +
+                 " D=" + std::to_string(dim) + (layout == Layout::kDense ? " dense" : ""));
+    Random random((uint32_t)(tokens + heads + dim));
+    const int64_t n_positions = 40;
+    const auto all = random.normal((size_t)(tokens * heads * dim));
+    auto positions = random.integers((size_t)tokens, 0, n_positions);
+    auto table = table_reference<float>(n_positions, dim, 10000);
+    on_each_backend([&](Device &d) {
+        const auto x = d.stored(all);
+        auto exact = rope_reference(convert<double>(x), heads, dim, positions,
+                                    convert<double>(table), inverse);
+        auto plain = rope_reference(x, heads, dim, positions, table, inverse);
+        Stored dx(d, {tokens, heads, dim}, x, layout);
+        Floats dtable(d, {n_positions, dim}, table, layout);
+        Ints dpositions(d, {tokens}, positions);
+        qn_rope_args args = {};
+        args.x = dx;
+        args.positions = dpositions;
+        args.table = dtable;
+        args.inverse = inverse;
+        expect_ok(d.ops().rope(d.stream, &args));
+        const std::vector<float> once = dx.read();
+        expect_stored(d.storage, "x", once, exact, plain);
+        dx.write(x);
+        expect_ok(d.ops().rope(d.stream, &args));
+        expect_same_bits("x", dx.read(), once);
+    });
+}
+
 TEST(Rope, RotatesPairsHalfAHeadApart) {
-    const int64_t shapes[][3] = {{1, 1, 2}, {5, 3, 8}, {67, 4, 64}, {3, 2, 6},
-                                 {0, 2, 4}, {3, 0, 4}, {2, 2, 0}};
-    uint32_t seed = 1;
+    const int64_t shapes[][3] = {{1, 1, 2},  {5, 3, 8},  {67, 4, 64},  {3, 2, 6},  {0, 2, 4},
+                                 {3, 0, 4},  {2, 2, 0},  {7, 5, 16},   {9, 6, 24}, {4, 2, 128},
+                                 {5, 1, 32}, {2, 7, 80}, {300, 9, 96}, {2, 1, 256}};
     for (const auto &s : shapes)
-        for (bool inverse : {false, true}) {
-            SCOPED_TRACE("N=" + std::to_string(s[0]) + " H=" + std::to_string(s[1]) +
-                         " D=" + std::to_string(s[2]));
-            Random random(seed++);
-            const int64_t n_positions = 40;
-            const auto all = random.normal((size_t)(s[0] * s[1] * s[2]));
-            auto positions = random.integers((size_t)s[0], 0, n_positions);
-            auto table = table_reference<float>(n_positions, s[2], 10000);
-            on_each_backend([&](Device &d) {
-                const auto x = d.stored(all);
-                auto exact = rope_reference(convert<double>(x), s[1], s[2], positions,
-                                            convert<double>(table), inverse);
-                auto plain = rope_reference(x, s[1], s[2], positions, table, inverse);
-                Stored dx(d, {s[0], s[1], s[2]}, x);
-                Floats dtable(d, {n_positions, s[2]}, table);
-                Ints dpositions(d, {s[0]}, positions);
-                qn_rope_args args = {};
-                args.x = dx;
-                args.positions = dpositions;
-                args.table = dtable;
-                args.inverse = inverse;
-                expect_ok(d.ops().rope(d.stream, &args));
-                expect_stored(d.storage, "x", dx.read(), exact, plain);
-            });
+        for (bool inverse : {false, true})
+            for (Layout layout : {Layout::kPadded, Layout::kDense})
+                check_rotation(s[0], s[1], s[2], inverse, layout);
+}
+
+// The queries of a buffer of queries, keys and values.
+TEST(Rope, LeavesTheRestOfALargerBuffer) {
+    const int64_t tokens = 5, heads = 3, all_heads = 7, dim = 32;
+    const std::vector<float> values = Random(9).normal((size_t)(tokens * all_heads * dim));
+    const std::vector<int32_t> positions = {4, 0, 3, 3, 1};
+    auto table = table_reference<float>(5, dim, 10000);
+    on_each_dtype([&](Device &d) {
+        const std::vector<float> buffer = d.stored(values);
+        Stored qkv(d, {tokens, all_heads, dim}, buffer, Layout::kDense);
+        Floats dtable(d, {5, dim}, table, Layout::kDense);
+        Ints dpositions(d, {tokens}, positions);
+        qn_rope_args args = {};
+        args.x = qkv;
+        args.x.shape[1] = heads;
+        args.positions = dpositions;
+        args.table = dtable;
+        expect_ok(d.ops().rope(d.stream, &args));
+        const std::vector<float> got = qkv.read();
+        std::vector<double> exact = rope_reference(convert<double>(buffer), all_heads, dim,
+                                                   positions, convert<double>(table), false);
+        std::vector<float> plain = rope_reference(buffer, all_heads, dim, positions, table, false);
+        for (size_t i = 0; i < got.size(); i++)
+            if (i / (size_t)dim % (size_t)all_heads >= (size_t)heads) {
+                EXPECT_EQ(got[i], buffer[i]) << i;
+                exact[i] = plain[i] = buffer[i];
+            }
+        expect_stored(d.storage, "x", got, exact, plain);
+    });
+}
+
+// Where the backend cannot refuse them.
+TEST(Rope, PositionsOutsideTheTableLeaveTheirTokens) {
+    const std::vector<float> values = Random(3).normal(5 * 2 * 16);
+    const std::vector<int32_t> positions = {1, -1, 3, 2, INT32_MIN};
+    auto table = table_reference<float>(3, 16, 100);
+    on_each_dtype([&](Device &d) {
+        if (d.sees_indices) return;
+        const std::vector<float> x = d.stored(values);
+        Stored dx(d, {5, 2, 16}, x, Layout::kDense);
+        Floats dtable(d, {3, 16}, table, Layout::kDense);
+        Ints dpositions(d, {5}, positions);
+        qn_rope_args args = {};
+        args.x = dx;
+        args.positions = dpositions;
+        args.table = dtable;
+        expect_ok(d.ops().rope(d.stream, &args));
+        const std::vector<float> got = dx.read();
+        for (size_t token = 0; token < 5; token++) {
+            const bool inside = positions[token] >= 0 && positions[token] < 3;
+            const bool same = memcmp(&got[token * 32], &x[token * 32], 32 * sizeof(float)) == 0;
+            EXPECT_EQ(same, !inside) << token;
         }
+    });
 }
 
 // A rotation is linear and orthogonal: its gradient is its inverse.
