@@ -277,6 +277,14 @@ static void host_free(qn_backend *b, void *memory) {
     qn_backend *inner = of_backend(b)->inner;
     inner->ops->host_free(inner, memory);
 }
+static void range_begin(qn_backend *b, const char *name) {
+    qn_backend *inner = of_backend(b)->inner;
+    inner->ops->range_begin(inner, name);
+}
+static void range_end(qn_backend *b) {
+    qn_backend *inner = of_backend(b)->inner;
+    inner->ops->range_end(inner);
+}
 static qn_status event_create(qn_backend *b, qn_event **out) {
     qn_backend *inner = of_backend(b)->inner;
     return inner->ops->event_create(inner, out);
@@ -361,6 +369,8 @@ qn_status qn_profile_open(qn_backend *inner, qn_backend **out) {
                     .capture_end = qn_no_capture_end,
                     .graph_launch = qn_no_graph_launch,
                     .graph_destroy = qn_no_graph_destroy,
+                    .range_begin = range_begin,
+                    .range_end = range_end,
                     .copy = copy,
                     .zero = zero,
                     .cast = cast,

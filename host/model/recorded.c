@@ -1,13 +1,15 @@
 /* recorded.c: the passes of a micro-step as one launch. A step of a small model is hundreds of
  * short operations; recorded, they follow each other without a word from the host. */
 #include "model/model_impl.h"
+#include "quern/range.h"
 
 static int64_t recorded_slot(const qn_model *m) { return m->plan.options.grad_accum; }
 
 static qn_status both_passes(qn_model *m, int64_t slot, float grad_scale, qn_grads_ready ready,
                              void *context) {
-    QN_TRY(qn_forward_loss(m, slot, grad_scale, true));
-    return qn_model_backward(m, ready, context);
+    QN_TRY_IN(m->backend, "forward", qn_forward_loss(m, slot, grad_scale, true));
+    QN_TRY_IN(m->backend, "backward", qn_model_backward(m, ready, context));
+    return QN_OK;
 }
 
 static bool is_recorded(const qn_model *m, float grad_scale) {

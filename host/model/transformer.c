@@ -11,6 +11,7 @@
 #include <math.h>
 
 #include "model/linear.h"
+#include "quern/range.h"
 
 /* Where in a pass through a block we are: a block that is computed again for the
  * backward pass finds its input ready. */
@@ -400,8 +401,8 @@ static qn_status classifier(qn_model *m, float grad_scale, bool train) {
 qn_status qn_forward_blocks(qn_model *m) {
     QN_TRY(embed_forward(m));
     for (int64_t l = 0; l < m->config.n_layers; l++) {
-        QN_TRY(attention_half_forward(m, l, PASS_FORWARD));
-        QN_TRY(mlp_half_forward(m, l, PASS_FORWARD));
+        QN_TRY_IN(m->backend, "attention", attention_half_forward(m, l, PASS_FORWARD));
+        QN_TRY_IN(m->backend, "feed-forward", mlp_half_forward(m, l, PASS_FORWARD));
     }
     return norm_forward(m, final_norm(), hidden(m, QN_BUF_BRANCH, 0),
                         hidden(m, QN_BUF_RESID_MID, m->config.n_layers - 1));
@@ -431,9 +432,9 @@ qn_status qn_model_backward(qn_model *m, qn_grads_ready ready, void *context) {
     QN_TRY(announce(m, block_end, end, ready, context));
     for (int64_t l = m->config.n_layers - 1; l >= 0; l--) {
         const qn_param *block = qn_params_find(&m->params, QN_ATTN_NORM_W, l);
-        QN_TRY(recompute_block(m, l));
-        QN_TRY(mlp_half_backward(m, l));
-        QN_TRY(attention_half_backward(m, l));
+        QN_TRY_IN(m->backend, "recomputation", recompute_block(m, l));
+        QN_TRY_IN(m->backend, "feed-forward", mlp_half_backward(m, l));
+        QN_TRY_IN(m->backend, "attention", attention_half_backward(m, l));
         QN_TRY(announce(m, block, block_end, ready, context));
         block_end = block;
     }

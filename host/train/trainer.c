@@ -16,6 +16,7 @@
 #include "quern/files.h"
 #include "quern/model_source.h"
 #include "quern/optimizer.h"
+#include "quern/range.h"
 #include "quern/train.h"
 #include "train/input.h"
 #include "train/run_log.h"
@@ -389,7 +390,8 @@ static qn_status train_step(training *t, qn_step_report *report) {
     QN_TRY(
         t->comm->ops->all_reduce(t->comm, stream, qn_model_buffer(t->model, QN_BUF_LOSS_SUMS), G));
     const double lr = qn_learning_rate(&t->options, step);
-    QN_TRY(qn_optimizer_step(&t->optimizer, t->model, &t->options, step, lr));
+    QN_TRY_IN(t->backend, "optimizer",
+              qn_optimizer_step(&t->optimizer, t->model, &t->options, step, lr));
     if (step < t->options.steps) QN_TRY(fill_next(t, G));
     QN_TRY(qn_model_step_result(t->model, G, &loss_sum, &norm));
     const double loss = loss_sum / (double)step_tokens(t);
@@ -463,13 +465,15 @@ static qn_status run(training *t, qn_train_result *out) {
     const qn_train_options *o = &t->options;
     while (t->state.step < o->steps && !out->interrupted) {
         qn_step_report *report = &out->last;
-        QN_TRY(train_step(t, report));
+        QN_TRY_IN(t->backend, "step", train_step(t, report));
         const bool end = t->state.step == o->steps;
         QN_TRY(log_step(t, report));
-        if (end || due(t->state.step, o->eval_every)) QN_TRY(evaluate(t, report));
+        if (end || due(t->state.step, o->eval_every))
+            QN_TRY_IN(t->backend, "evaluation", evaluate(t, report));
         out->interrupted =
             !end && t->hooks->should_stop && t->hooks->should_stop(t->hooks->context);
-        if (end || out->interrupted || due(t->state.step, o->save_every)) QN_TRY(save(t));
+        if (end || out->interrupted || due(t->state.step, o->save_every))
+            QN_TRY_IN(t->backend, "checkpoint", save(t));
         if (t->hooks->on_step) t->hooks->on_step(t->hooks->context, report);
     }
     out->saved_step = t->saved_step;

@@ -317,6 +317,11 @@ typedef struct qn_ops {
     qn_status (*graph_launch)(qn_stream *, qn_graph *);
     void (*graph_destroy)(qn_graph *);
 
+    /* Named ranges of host time, nested, for a profiler's timeline (NVTX on a GPU, else nothing).
+     */
+    void (*range_begin)(qn_backend *, const char *name);
+    void (*range_end)(qn_backend *);
+
     /* Moving bytes. Memory of the host stays the call's until the stream has been waited for. */
     qn_status (*copy)(qn_stream *, void *dst, const void *src, size_t bytes, qn_copy_kind kind);
     qn_status (*zero)(qn_stream *, void *dst, size_t bytes);

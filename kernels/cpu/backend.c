@@ -167,6 +167,9 @@ static qn_status event_elapsed(qn_event *start, qn_event *end, double *seconds) 
     return QN_OK;
 }
 
+static void range_begin(qn_backend *backend, const char *name) { (void)backend, (void)name; }
+static void range_end(qn_backend *backend) { (void)backend; }
+
 /* ---- the table ------------------------------------------------------------------ */
 
 static void cpu_close(qn_backend *backend) {
@@ -196,6 +199,8 @@ static const qn_ops cpu_ops = {
     .capture_end = qn_no_capture_end,
     .graph_launch = qn_no_graph_launch,
     .graph_destroy = qn_no_graph_destroy,
+    .range_begin = range_begin,
+    .range_end = range_end,
     .copy = qn_cpu_copy,
     .zero = qn_cpu_zero,
     .cast = qn_cpu_cast,

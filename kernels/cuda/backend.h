@@ -81,6 +81,9 @@ qn_status qn_cuda_capture_end(qn_stream *, qn_graph **out);
 qn_status qn_cuda_graph_launch(qn_stream *, qn_graph *);
 void qn_cuda_graph_destroy(qn_graph *);
 
+void qn_cuda_range_begin(qn_backend *, const char *name);
+void qn_cuda_range_end(qn_backend *);
+
 qn_status qn_cuda_copy(qn_stream *, void *dst, const void *src, size_t bytes, qn_copy_kind kind);
 qn_status qn_cuda_zero(qn_stream *, void *dst, size_t bytes);
 qn_status qn_cuda_cast(qn_stream *, qn_tensor dst, qn_tensor src);

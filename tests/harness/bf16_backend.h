@@ -337,6 +337,10 @@ inline void set_device(qn_ops &t) {
         return inner(b)->ops->host_alloc(inner(b), bytes, out);
     };
     t.host_free = [](qn_backend *b, void *memory) { inner(b)->ops->host_free(inner(b), memory); };
+    t.range_begin = [](qn_backend *b, const char *name) {
+        inner(b)->ops->range_begin(inner(b), name);
+    };
+    t.range_end = [](qn_backend *b) { inner(b)->ops->range_end(inner(b)); };
     t.stream_create = stream_create;
     t.stream_destroy = stream_destroy;
     t.stream_sync = [](qn_stream *s) { return ops(s).stream_sync(inner(s)); };

@@ -2,6 +2,7 @@
 // with the same bits where they are asked for, resumed here and there.
 #include "simt/config.h"
 #include "simt/cuda/emulated/gpu.h"
+#include "simt/cuda/emulated/ranges.h"
 #include "simt/launch.h"
 #include "unit/train/tiny_run.h"
 
@@ -100,7 +101,12 @@ TEST_F(CudaTraining, AutoTakesTheGpu) {
     set("backend", "auto");
     set("steps", "1");
     const int64_t launches = simt::count_launches("");
+    simt::ranges() = {};
     ASSERT_OK(train());
+    EXPECT_EQ(simt::ranges().begun["step/forward/attention"], 2 * 2); // micro-steps, layers
+    EXPECT_EQ(simt::ranges().begun["step/optimizer"], 1);
+    EXPECT_TRUE(simt::ranges().open.empty());
+    EXPECT_EQ(simt::ranges().stray_ends, 0);
     EXPECT_GT(simt::count_launches(""), launches);
     EXPECT_EQ(notes, "");
     EXPECT_NE(TempDir::read(run + "/run.json").find("Emulated GPU"), std::string::npos);
