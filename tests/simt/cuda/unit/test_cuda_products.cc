@@ -10,13 +10,19 @@ using namespace harness;
 
 namespace {
 
+// How the operands of a call lie.
+struct Layouts {
+    Layout a, b, c, aux, bias;
+    Layouts(Layout all) : a(all), b(all), c(all), aux(all), bias(all) {}
+};
+
 // One call of gemm over memory of its own.
 class Call {
   public:
-    Call(Device &d, qn_epilogue epilogue, int64_t m, int64_t n, int64_t k, Layout layout)
-        : d(d), a(d, {m, k}, values(d, m * k), layout), b(d, {k, n}, values(d, k * n), layout),
-          aux(d, {m, n}, values(d, m * n), layout), bias(d, {n}, values(d, n), layout),
-          c(d, {m, n}, layout) {
+    Call(Device &d, qn_epilogue epilogue, int64_t m, int64_t n, int64_t k, Layouts layout)
+        : d(d), a(d, {m, k}, values(d, m * k), layout.a), b(d, {k, n}, values(d, k * n), layout.b),
+          aux(d, {m, n}, values(d, m * n), layout.aux), bias(d, {n}, values(d, n), layout.bias),
+          c(d, {m, n}, layout.c) {
         args.a = a;
         args.b = b;
         args.c = c;
@@ -102,6 +108,26 @@ TEST_F(CudaProducts, EpiloguesAreFusedWhereOperandsFit) {
             EXPECT_EQ(fused(epilogue, 4, 7, 16, Layout::kDense), 0);
         }
         EXPECT_EQ(fused(QN_EPILOGUE_NONE, 4, 8, 16, Layout::kDense), 0);
+    });
+}
+
+TEST_F(CudaProducts, OneOperandThatDoesNotFitIsEnough) {
+    on_each_backend([&](Device &d) {
+        for (qn_epilogue epilogue : kElementwise) {
+            const std::vector<float> expected =
+                Call(d, epilogue, 18, 16, 8, Layout::kAligned).run();
+            for (Layout Layouts::*operand :
+                 {&Layouts::a, &Layouts::b, &Layouts::c, &Layouts::aux, &Layouts::bias}) {
+                if (operand == &Layouts::bias && epilogue == QN_EPILOGUE_DGELU) continue;
+                if (operand == &Layouts::aux && epilogue == QN_EPILOGUE_BIAS) continue;
+                Layouts layouts(Layout::kAligned);
+                layouts.*operand = Layout::kPadded;
+                const int before = simt::cublaslt_use().epilogues;
+                const std::vector<float> c = Call(d, epilogue, 18, 16, 8, layouts).run();
+                expect_stored(QN_BF16, "c", c, convert<double>(expected), expected);
+                EXPECT_EQ(simt::cublaslt_use().epilogues, before);
+            }
+        }
     });
 }
 
