@@ -19,13 +19,16 @@ struct Layouts {
 // One call of gemm over memory of its own.
 class Call {
   public:
-    Call(Device &d, qn_epilogue epilogue, int64_t m, int64_t n, int64_t k, Layouts layout)
-        : d(d), a(d, {m, k}, values(d, m * k), layout.a), b(d, {k, n}, values(d, k * n), layout.b),
-          aux(d, {m, n}, values(d, m * n), layout.aux), bias(d, {n}, values(d, n), layout.bias),
-          c(d, {m, n}, layout.c) {
+    Call(Device &d, qn_epilogue epilogue, int64_t m, int64_t n, int64_t k, Layouts layout,
+         bool transpose_a = false)
+        : d(d), a(d, transpose_a ? std::vector<int64_t>{k, m} : std::vector<int64_t>{m, k},
+                  values(d, m * k), layout.a),
+          b(d, {k, n}, values(d, k * n), layout.b), aux(d, {m, n}, values(d, m * n), layout.aux),
+          bias(d, {n}, values(d, n), layout.bias), c(d, {m, n}, layout.c) {
         args.a = a;
         args.b = b;
         args.c = c;
+        args.transpose_a = transpose_a;
         args.compute = QN_BF16;
         args.epilogue = epilogue;
         if (epilogue == QN_EPILOGUE_BIAS || epilogue == QN_EPILOGUE_GELU) args.bias = bias;
@@ -158,15 +161,17 @@ TEST_F(CudaProducts, WithoutAlgorithmsForEpilogues) {
 TEST_F(CudaProducts, PassesGoByRows) {
     const int64_t m = 9, n = 1 << 19, k = 1; // 8 rows take 16 MiB
     on_each_backend([&](Device &d) {
-        Call call(d, QN_EPILOGUE_BIAS, m, n, k, Layout::kPadded);
-        const std::vector<float> c = call.run();
         const std::vector<float> a = d.stored(Random(7).normal((size_t)(m * k)));
         const std::vector<float> b = d.stored(Random(7).normal((size_t)n));
-        int wrong = 0;
-        for (int64_t i = 0; i < m; i++)
-            for (int64_t j = 0; j < n; j++) // bias has the values of b
-                wrong += c[i * n + j] != qn_round_bf16(a[i] * b[j] + b[j]);
-        EXPECT_EQ(wrong, 0);
+        for (bool transpose_a : {false, true}) {
+            Call call(d, QN_EPILOGUE_BIAS, m, n, k, Layout::kPadded, transpose_a);
+            const std::vector<float> c = call.run();
+            int wrong = 0;
+            for (int64_t i = 0; i < m; i++)
+                for (int64_t j = 0; j < n; j++) // bias has the values of b
+                    wrong += c[i * n + j] != qn_round_bf16(a[i] * b[j] + b[j]);
+            EXPECT_EQ(wrong, 0);
+        }
     });
 }
 
