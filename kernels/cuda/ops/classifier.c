@@ -11,10 +11,11 @@
 /* Every chunk reads and writes dweight in fp32: 8·V·C bytes, against 2·rows·V·C operations. From
  * 4 rows for each operation that the device does in the time of a byte, that product is no longer
  * bound by memory: about 600 on an A100, 950 on an H100. Logits that stay in the L2 cache save 10
- * bytes each, but at the vocabularies of language models 50 MB hold 100 to 250 rows, and the
- * traffic of dweight would be four times what that saves. So: FULL_ROWS, or as many more as the
- * cache holds where the vocabulary is small, and fewer where they would take more than MOST_BYTES.
- * Chunks are of equal length, so that the last one is no sliver. */
+ * bytes each, but at the vocabularies of language models 50 MB hold 100 to 250 rows, and what
+ * chunks so short would add to the traffic of dweight is 2 (C = 768) to 10 (C = 4096) times that.
+ * So: FULL_ROWS, or as many more as the cache holds where the vocabulary is small, and fewer where
+ * they would take more than MOST_BYTES. Chunks are of equal length, so that the last one is no
+ * sliver. */
 enum { FULL_ROWS = 1024, FEWEST_ROWS = 128, ROW_MULTIPLE = 64 };
 static const int64_t MOST_BYTES = (int64_t)512 << 20;
 

@@ -10,16 +10,25 @@ using namespace harness;
 
 namespace {
 
+// How the operands of a call lie.
+struct Layouts {
+    Layout a, b, c, aux, bias;
+    Layouts(Layout all) : a(all), b(all), c(all), aux(all), bias(all) {}
+};
+
 // One call of gemm over memory of its own.
 class Call {
   public:
-    Call(Device &d, qn_epilogue epilogue, int64_t m, int64_t n, int64_t k, Layout layout)
-        : d(d), a(d, {m, k}, values(d, m * k), layout), b(d, {k, n}, values(d, k * n), layout),
-          aux(d, {m, n}, values(d, m * n), layout), bias(d, {n}, values(d, n), layout),
-          c(d, {m, n}, layout) {
+    Call(Device &d, qn_epilogue epilogue, int64_t m, int64_t n, int64_t k, Layouts layout,
+         bool transpose_a = false)
+        : d(d), a(d, transpose_a ? std::vector<int64_t>{k, m} : std::vector<int64_t>{m, k},
+                  values(d, m * k), layout.a),
+          b(d, {k, n}, values(d, k * n), layout.b), aux(d, {m, n}, values(d, m * n), layout.aux),
+          bias(d, {n}, values(d, n), layout.bias), c(d, {m, n}, layout.c) {
         args.a = a;
         args.b = b;
         args.c = c;
+        args.transpose_a = transpose_a;
         args.compute = QN_BF16;
         args.epilogue = epilogue;
         if (epilogue == QN_EPILOGUE_BIAS || epilogue == QN_EPILOGUE_GELU) args.bias = bias;
@@ -105,6 +114,26 @@ TEST_F(CudaProducts, EpiloguesAreFusedWhereOperandsFit) {
     });
 }
 
+TEST_F(CudaProducts, OneOperandThatDoesNotFitIsEnough) {
+    on_each_backend([&](Device &d) {
+        for (qn_epilogue epilogue : kElementwise) {
+            const std::vector<float> expected =
+                Call(d, epilogue, 18, 16, 8, Layout::kAligned).run();
+            for (Layout Layouts::*operand :
+                 {&Layouts::a, &Layouts::b, &Layouts::c, &Layouts::aux, &Layouts::bias}) {
+                if (operand == &Layouts::bias && epilogue == QN_EPILOGUE_DGELU) continue;
+                if (operand == &Layouts::aux && epilogue == QN_EPILOGUE_BIAS) continue;
+                Layouts layouts(Layout::kAligned);
+                layouts.*operand = Layout::kPadded;
+                const int before = simt::cublaslt_use().epilogues;
+                const std::vector<float> c = Call(d, epilogue, 18, 16, 8, layouts).run();
+                expect_stored(QN_BF16, "c", c, convert<double>(expected), expected);
+                EXPECT_EQ(simt::cublaslt_use().epilogues, before);
+            }
+        }
+    });
+}
+
 // A cuBLASLt that has no such algorithms gives what the one that has gives, and is not asked
 // again.
 TEST_F(CudaProducts, WithoutAlgorithmsForEpilogues) {
@@ -132,15 +161,17 @@ TEST_F(CudaProducts, WithoutAlgorithmsForEpilogues) {
 TEST_F(CudaProducts, PassesGoByRows) {
     const int64_t m = 9, n = 1 << 19, k = 1; // 8 rows take 16 MiB
     on_each_backend([&](Device &d) {
-        Call call(d, QN_EPILOGUE_BIAS, m, n, k, Layout::kPadded);
-        const std::vector<float> c = call.run();
         const std::vector<float> a = d.stored(Random(7).normal((size_t)(m * k)));
         const std::vector<float> b = d.stored(Random(7).normal((size_t)n));
-        int wrong = 0;
-        for (int64_t i = 0; i < m; i++)
-            for (int64_t j = 0; j < n; j++) // bias has the values of b
-                wrong += c[i * n + j] != qn_round_bf16(a[i] * b[j] + b[j]);
-        EXPECT_EQ(wrong, 0);
+        for (bool transpose_a : {false, true}) {
+            Call call(d, QN_EPILOGUE_BIAS, m, n, k, Layout::kPadded, transpose_a);
+            const std::vector<float> c = call.run();
+            int wrong = 0;
+            for (int64_t i = 0; i < m; i++)
+                for (int64_t j = 0; j < n; j++) // bias has the values of b
+                    wrong += c[i * n + j] != qn_round_bf16(a[i] * b[j] + b[j]);
+            EXPECT_EQ(wrong, 0);
+        }
     });
 }
 
