@@ -16,8 +16,11 @@ SCRIPT = ROOT / "bench" / "peers" / "step_torch.py"
 COMPARE = ROOT / "bench" / "compare_step.py"
 LOSS = ROOT / "tests" / "harness" / "torch_loss.py"
 
+# Weights large enough that each operation tells in the loss.
+MODEL = {**MODEL, "initializer_range": 0.3}
 GPT2 = {"architectures": ["GPT2LMHeadModel"], "model_type": "gpt2", "vocab_size": VOCAB,
-        "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+        "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64,
+        "initializer_range": 0.3}
 MODELS = {"llama": MODEL,
           "untied": {**MODEL, "tie_word_embeddings": False},
           "qwen2": {**MODEL, "architectures": ["Qwen2ForCausalLM"], "model_type": "qwen2"},
