@@ -389,4 +389,32 @@ TEST(EmbeddingArguments, MisfitsAreNamed) {
     });
 }
 
+// Where a backward pass needs a workspace, what it cannot have is refused before anything is read.
+TEST(EmbeddingArguments, WorkspaceThatCannotBe) {
+    on_each_backend([&](Device &d) {
+        Ints tokens(d, {2}, {0, 4});
+        Stored dout(d, {2, 3}, std::vector<float>(6));
+        Floats dwte(d, {5, 3});
+        qn_embedding_args args = {};
+        args.tokens = tokens;
+        args.dout = dout;
+        args.dwte = dwte;
+        if (d.ops().embedding_backward_workspace(d.backend, &args) == 0) return;
+        auto refuse = [&](qn_code code, const char *words) {
+            expect_refused(d.ops().embedding_backward(d.stream, &args), code,
+                           {"embedding_backward", words});
+            dwte.expect_untouched();
+        };
+        refuse(QN_CODE_INVALID, "workspace is missing");
+        args.workspace = (char *)args.dwte.data + 1;
+        refuse(QN_CODE_INVALID, "workspace is not aligned");
+        args.tokens.shape[0] = args.dout.shape[0] = (int64_t)1 << 31;
+        refuse(QN_CODE_UNSUPPORTED, "2147483648 rows");
+        args.tokens.shape[0] = args.dout.shape[0] = 1;
+        args.dout.shape[1] = args.dwte.shape[1] = ((int64_t)1 << 61) - 8;
+        args.dwte.shape[0] = 0;
+        refuse(QN_CODE_INVALID, "its workspace cannot exist");
+    });
+}
+
 } // namespace
