@@ -92,12 +92,13 @@ QN_DEVICE void add_baseline(qn_attn_tile_stats &part, position_span span, int32_
     part.sums[QN_ATTN_BASE_LOCAL] += (float)max_i32(span.hi - local_lo, 0) * one;
 }
 
-/* Adds a row whose sums are x and l, if it sees any key. */
+/* Adds a row whose sums are x and l, if it sees any key that weighs anything: where every score it
+ * sees has overflowed to −inf, o is 0 and lse −inf, as if it saw none. */
 QN_DEVICE void add_row(qn_attn_tile_stats &part, const row_stats &x, float m, float l,
                        position_span span, int32_t position, int32_t document,
                        int32_t local_window) {
     const int32_t n = span.hi - span.lo;
-    if (n <= 0) return;
+    if (n <= 0 || l == 0) return;
     const float one = 1 / l;
     part.counts[QN_ATTN_ROWS]++;
     if (n > 1) {

@@ -239,6 +239,19 @@ TEST(NaiveStats, MasksAndDocuments) {
         }
 }
 
+// A row whose visible scores have all overflowed counts nowhere.
+TEST(NaiveStats, ARowOfNoWeightCountsNowhere) {
+    Case c = make_case(1, 2, 16, 1, 1, 8);
+    c.stats = true;
+    AttentionInputs<float> in = random_inputs(c);
+    DeviceArray<float> scores = scores_of(c.shape, in);
+    std::fill_n(scores.data() + 16, 16, -INFINITY);
+    const SoftmaxResult result = run_softmax(c, in, scores);
+    EXPECT_EQ(result.of.lse[1], -INFINITY);
+    EXPECT_EQ(result.of.counts[QN_ATTN_ROWS], 1);
+    for (float sum : result.of.sums) EXPECT_TRUE(std::isfinite(sum)) << sum;
+}
+
 TEST(NaiveStats, SameBitsInEverySchedule) {
     Case c = make_case(1, 3, 2600, 1, 1, 8);
     c.shape.causal = true;
