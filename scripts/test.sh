@@ -8,8 +8,8 @@ cd "$(dirname "$0")/.."
 
 preset=${PRESET:-default} options=()
 scripts/packages.sh build test
-# A first build for tests: fewer CUDA architectures, and PTX for all others.
-[ -e build/CMakeCache.txt ] || options=(-DCMAKE_CUDA_ARCHITECTURES="80;90-real")
+# A first build for tests: one CUDA architecture, and PTX for all others.
+[ -e build/CMakeCache.txt ] || options=(-DCMAKE_CUDA_ARCHITECTURES=80)
 cmake --preset "$preset" "${options[@]}"
 cmake --build --preset "$preset"
 ctest --preset "$preset" "$@"

@@ -1,7 +1,8 @@
-"""Compiles the attention kernels for some architectures and reads what ptxas says of each:
-fails on a spill, and on a kernel that docs/ptxas.md does not list as it is.
+"""Reads what ptxas says of each kernel: fails on a spill, and on a kernel that docs/ptxas.md does
+not list as it is.
 
-ptxas_report.py --nvcc NVCC [--write] [ARCH...]
+ptxas_report.py --nvcc NVCC --reports FOLDER      of a build: its *.ptxas
+ptxas_report.py --nvcc NVCC [--write] [ARCH...]   compiles all kernels for these architectures
 """
 
 import argparse
@@ -42,14 +43,23 @@ def readable(symbol):
     name = run("c++filt", symbol).strip()
     name = re.sub(r"^void ", "", name)
     name = re.sub(r"\w+_shape<([^>]*)>", r"\1", name)
-    return re.sub(r"\(.*", "", name)
+    depth, end = 1, len(name) - 1
+    while depth and name.endswith(")"):  # back to where the parameters begin
+        end -= 1
+        depth += {")": 1, "(": -1}.get(name[end], 0)
+    return name[:end]
 
 
-def reports(nvcc, source, arch):
+def compiled(nvcc, source, arch):
     with tempfile.TemporaryDirectory() as folder:
         text = run(nvcc, "-std=c++17", "-O3", "-lineinfo", f"-arch=sm_{arch}", "-cubin",
-                   "-Xptxas", "-v", f"-I{ROOT / 'include'}", f"-I{ROOT / 'kernels' / 'cuda'}",
+                   "-Xptxas", "-v", f"-I{ROOT / 'include'}", f"-I{ROOT / 'kernels'}",
+                   f"-I{ROOT / 'kernels' / 'cuda'}",
                    str(source), "-o", f"{folder}/kernel.cubin")
+    return parse(text)
+
+
+def parse(text):
     for symbol, sm, stores, loads, registers, rest in REPORT.findall(text):
         shared = re.search(r"(\d+) bytes smem", rest)
         yield (readable(symbol), sm, int(registers), int(shared.group(1)) if shared else 0,
@@ -59,13 +69,17 @@ def reports(nvcc, source, arch):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nvcc", default="nvcc")
+    parser.add_argument("--reports")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("arch", nargs="*", default=["80", "86", "89", "90", "100", "120"])
     options = parser.parse_args()
 
-    sources = sorted((ROOT / "kernels" / "cuda").rglob("*.cu"))
-    rows = [row for source in sources for arch in options.arch
-            for row in reports(options.nvcc, source, arch)]
+    if options.reports:
+        rows = [row for report in sorted(pathlib.Path(options.reports).rglob("*.ptxas"))
+                for row in parse(report.read_text())]
+    else:
+        rows = [row for source in sorted((ROOT / "kernels" / "cuda").rglob("*.cu"))
+                for arch in options.arch for row in compiled(options.nvcc, source, arch)]
     if not rows:
         sys.exit("no kernel found in ptxas's reports")
     failed = False
