@@ -116,6 +116,7 @@ uname -m >"$bundle/MACHINE"
 
 bytes=$(du -sb "$bundle" | cut -f1)
 ((bytes <= limit)) || fail "the bundle has $bytes bytes, expected at most $limit"
+[ ! -e "$dir" ] || [ -f "$dir/MACHINE" ] || fail "$dir is no bundle: it stays as it is"
 rm -rf "$dir"
 mv -T "$bundle" "$dir"
 echo "$dir: $((bytes >> 20)) MiB for $(cat "$dir/MACHINE")"

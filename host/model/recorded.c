@@ -28,6 +28,8 @@ static qn_status record(qn_model *m, float grad_scale) {
     qn_status ended = m->ops->capture_end(m->stream, &r->graph);
     if (!status) return ended;
     qn_status_free(ended);
+    m->ops->graph_destroy(r->graph); /* of half a step */
+    r->graph = NULL;
     return status;
 }
 

@@ -202,9 +202,9 @@ typedef struct qn_attn_stats {
  * Masked scores are −1e30; a row that sees nothing gives o = 0, lse = −inf and
  * gradients 0. Tk = 0 or Tq = 0 is legal.
  * impl: NAIVE materialises S and P (B·Hq·Tq·Tk in the workspace), FUSED needs
- * O(B·Hq·T); AUTO is FUSED. deterministic asks a backward pass that gives the
- * same bits each time (the CPU's always does).
- * stats: forward only; nullable; never changes the bits of o or lse. */
+ * O(B·Hq·T); AUTO is FUSED, or NAIVE where the backend's fused pass does not take D. deterministic
+ * asks a backward pass that gives the same bits each time (the CPU's always does). stats: forward
+ * only; nullable; never changes the bits of o or lse. */
 typedef struct qn_attention_args {
     qn_tensor q, k, v;
     qn_tensor o, lse; /* forward: written; backward: read */
@@ -311,7 +311,8 @@ typedef struct qn_ops {
     /* Between the two, calls on the stream are recorded and do not run; device memory and
      * arguments are those of the recorded calls whenever the graph runs, and host memory must
      * stay. Only where device_info says `graphs`, else QN_CODE_UNSUPPORTED; waiting for the
-     * stream meanwhile is an error. capture_end gives no graph when a call failed since. */
+     * stream meanwhile is an error. capture_end gives no graph when the
+     * capture was lost; after a call that was refused it has what came before that call. */
     qn_status (*capture_begin)(qn_stream *);
     qn_status (*capture_end)(qn_stream *, qn_graph **out);
     qn_status (*graph_launch)(qn_stream *, qn_graph *);

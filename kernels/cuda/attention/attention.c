@@ -73,11 +73,16 @@ static void add_gradients(call *c, const qn_attention_args *a, qn_workspace *w) 
     p->delta = qn_workspace_cut(w, qn_size_mul(rows, sizeof(float)));
 }
 
+static bool is_naive(const qn_attention_args *a, bool backward) {
+    if (a->impl != QN_ATTN_AUTO) return a->impl == QN_ATTN_NAIVE;
+    return backward && a->q.shape[3] > QN_CUDA_FUSED_BACKWARD_HEAD_DIM;
+}
+
 /* Lays a call out in `memory`, NULL to learn the bytes alone, which it returns. */
 static size_t lay_out(const qn_cuda *cuda, const qn_attention_args *a, bool backward, void *memory,
                       call *c) {
     qn_workspace w = {.memory = memory};
-    *c = (call){.params = params_of(a), .is_naive = a->impl == QN_ATTN_NAIVE};
+    *c = (call){.params = params_of(a), .is_naive = is_naive(a, backward)};
     if (!has_queries(a)) return 0;
     qn_attn_params *p = &c->params;
     c->views.batch = p->batch;
@@ -117,6 +122,11 @@ size_t qn_cuda_attention_backward_workspace(qn_backend *backend, const qn_attent
 /* What a grid can count: a row of a head, for the kernels that need most. */
 static qn_status check_rows(const qn_attention_args *a) {
     const double rows = (double)a->q.shape[0] * (double)a->q.shape[2] * (double)a->k.shape[1];
+    if (a->k.shape[1] > QN_ATTN_MAX_LENGTH)
+        return qn_error(QN_CODE_UNSUPPORTED,
+                        "attention: %lld positions are more than the %d that the CUDA backend "
+                        "counts; use shorter sequences",
+                        (long long)a->k.shape[1], (int)QN_ATTN_MAX_LENGTH);
     if (rows <= INT32_MAX) return QN_OK;
     return qn_error(QN_CODE_UNSUPPORTED,
                     "attention: %lld sequences of %lld heads and %lld positions are more than 2^31 "

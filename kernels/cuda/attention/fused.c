@@ -2,8 +2,6 @@
 
 #include "launch.h"
 
-enum { MAX_BACKWARD_HEAD_DIM = 128 };
-
 void qn_cuda_fused_lay_out(qn_attn_params *p, bool backward, bool deterministic, qn_workspace *w) {
     if (!backward) return;
     const size_t heads = (size_t)p->batch * (size_t)p->n_heads;
@@ -23,11 +21,11 @@ qn_status qn_cuda_fused_forward(qn_stream *stream, const qn_attn_params *p) {
 }
 
 qn_status qn_cuda_fused_backward(qn_stream *stream, const qn_attn_params *p) {
-    if (p->head_dim > MAX_BACKWARD_HEAD_DIM)
+    if (p->head_dim > QN_CUDA_FUSED_BACKWARD_HEAD_DIM)
         return qn_error(QN_CODE_UNSUPPORTED,
                         "attention: the fused backward pass on CUDA has head dimensions up to %d, "
                         "not %d; use the naive one",
-                        MAX_BACKWARD_HEAD_DIM, p->head_dim);
+                        QN_CUDA_FUSED_BACKWARD_HEAD_DIM, p->head_dim);
     QN_CUDA_LAUNCH(qn_attn_fused_sm80_backward(p, qn_cuda_handle(stream)),
                    "attention: launching the fused backward pass");
     return QN_OK;

@@ -6,6 +6,8 @@
 #include "params.h"
 #include "workspace.h"
 
+enum { QN_CUDA_FUSED_BACKWARD_HEAD_DIM = 128 }; /* the largest that the backward pass takes */
+
 /* Sets what of the parameters lies in the workspace. */
 void qn_cuda_fused_lay_out(qn_attn_params *, bool backward, bool deterministic, qn_workspace *);
 qn_status qn_cuda_fused_forward(qn_stream *, const qn_attn_params *);

@@ -557,8 +557,7 @@ QN_DEVICE void store_gradients(const qn_attn_params &p, const key_place &place,
                                                         shared.v, first_key, p.n_keys, p.head_dim);
 }
 
-/* ---- the kernels ------------------------------------------------------------------------------
- */
+/* ---- the kernels ----------------------------------------------------------------- */
 
 /* One block: KEYS keys of one head, against the tiles of QUERIES rows that see any of them, of
  * all query heads of the group; so dk and dv gather in registers and are written once, without
@@ -682,8 +681,7 @@ __global__ void __launch_bounds__(Shape::THREADS)
                                                            p.n_queries, p.head_dim);
 }
 
-/* ---- launching
- * ----------------------------------------------------------------------------------- */
+/* ---- launching ------------------------------------------------------------------- */
 
 using shape_64 = backward_shape<64, 128, 128, 4, 2, 2, 2>;
 using shape_128 = backward_shape<128, 64, 128, 8, 1, 2, 2>;

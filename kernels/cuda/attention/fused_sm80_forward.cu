@@ -288,8 +288,8 @@ QN_DEVICE qn_attn_tile_stats gather_stats(const warp_rows<Shape> &rows, const ro
 
 /* One block: ROWS query rows of one head, against the tiles of KEYS keys that any of them sees,
  * from the last to the first. q, one tile of keys and one of values lie in shared memory, swizzled
- * as tile.h says; scores, weights and o in registers, m and l in slots of shared memory, 32 rows
- * (16·STRIPS) a warp, so that each fragment of keys or values loaded serves STRIPS products.
+ * as tile.h says; scores, weights and o in registers, m and l in slots of shared memory, 16·STRIPS
+ * rows a warp, so that each fragment of keys or values loaded serves STRIPS products.
  *
  * While a tile's scores are computed its values arrive; while its weights are computed and
  * multiplied with the values, the next keys arrive. Two barriers a tile: at each, what was copied

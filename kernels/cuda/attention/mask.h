@@ -72,7 +72,7 @@ QN_DEVICE position_span rows_that_see(const qn_attn_params &p, int32_t batch, in
 /* ---- tiles ------------------------------------------------------------------ */
 
 /* What the rows of a tile see: `any` the keys that some row may see, `all` those that every row
- * sees. The same with keys and rows exchanged. */
+ * sees. */
 struct tile_span {
     position_span any, all;
 };
@@ -80,11 +80,6 @@ struct tile_span {
 /* From the spans of the tile's first and last row. */
 QN_DEVICE tile_span span_of_tile(position_span first, position_span last) {
     return {{first.lo, last.hi}, {last.lo, first.hi}};
-}
-
-/* Nothing of [begin, end) is seen. */
-QN_DEVICE bool tile_is_empty(const tile_span &span, int32_t begin, int32_t end) {
-    return end <= span.any.lo || span.any.hi <= begin;
 }
 
 /* All of [begin, end) is seen, so that no mask is needed. Where end lies past the last key that

@@ -61,13 +61,8 @@ __global__ void __launch_bounds__(THREADS)
 
 /* ---- GELU -------------------------------------------------------------------- */
 
-/* ½x(1 + tanh u) = x·σ(2u), u = √(2/π)·(x + 0.044715x³). */
-QN_DEVICE float gelu(float x) {
-    const float two_root = 1.5957691216f; /* 2·√(2/π) */
-    return x * sigmoid(two_root * (x + 0.044715f * x * x * x));
-}
-
-/* Bytes: 2 an element read, 2 written; 8 operations and an exponential. */
+/* The gelu of the matrix product's epilogue. Bytes: 2 an element read, 2 written; 8 operations and
+ * an exponential. */
 __global__ void __launch_bounds__(THREADS)
     gelu_forward(const __grid_constant__ qn_tensor out, const __grid_constant__ qn_tensor x,
                  bool wide) {

@@ -12,20 +12,20 @@ enum { THREADS = 256, WARPS = THREADS / 32, STEP = THREADS * VECTOR };
 
 /* The largest logit so far and Σ e^(logit − it). The difference is taken before it is scaled:
  * logits of 10⁴ keep the digits in which they differ. A NaN stays in the sum. */
-struct running {
+struct logit_sum {
     float most, sum;
 };
 
 QN_DEVICE float exp_of(float x) { return exp2_approx(1.44269504f * x); }
 
-QN_DEVICE running merge(running a, running b) {
+QN_DEVICE logit_sum merge_sums(logit_sum a, logit_sum b) {
     const float most = fmaxf(a.most, b.most);
     return {most, a.sum * exp_of(a.most - most) + b.sum * exp_of(b.most - most)};
 }
 
 /* Merges the first n of eight logits. */
-QN_DEVICE void take(running &x, const vector8 &logits, int64_t n) {
-    running eight = {-FLT_MAX, 0};
+QN_DEVICE void take(logit_sum &x, const vector8 &logits, int64_t n) {
+    logit_sum eight = {-FLT_MAX, 0};
 #pragma unroll
     for (int i = 0; i < VECTOR; i++)
         if (i < n) eight.most = fmaxf(eight.most, logits.x[i]);
@@ -38,15 +38,15 @@ QN_DEVICE void take(running &x, const vector8 &logits, int64_t n) {
 }
 
 /* Over the block, in every thread and in the same order. `warps` lies in shared memory. */
-QN_DEVICE running merge_block(running x, running (&warps)[WARPS]) {
+QN_DEVICE logit_sum merge_block_sums(logit_sum x, logit_sum (&warps)[WARPS]) {
 #pragma unroll
     for (int away = 16; away > 0; away /= 2)
-        x = merge(x, {__shfl_xor_sync(0xffffffffu, x.most, away),
-                      __shfl_xor_sync(0xffffffffu, x.sum, away)});
+        x = merge_sums(x, {__shfl_xor_sync(0xffffffffu, x.most, away),
+                           __shfl_xor_sync(0xffffffffu, x.sum, away)});
     if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = x;
     __syncthreads(); /* the warps' parts are there; and the whole row has been read once */
     x = warps[0];
-    for (int w = 1; w < WARPS; w++) x = merge(x, warps[w]);
+    for (int w = 1; w < WARPS; w++) x = merge_sums(x, warps[w]);
     return x;
 }
 
@@ -85,7 +85,7 @@ QN_DEVICE void write_gradient(float *row, int64_t vocab, float most, float scale
 __global__ void __launch_bounds__(THREADS)
     cross_entropy(const __grid_constant__ qn_cuda_logits logits, const int32_t *targets,
                   float *losses, bool wants_gradient, float grad_scale) {
-    QN_SHARED(running, warps, [WARPS]);
+    QN_SHARED(logit_sum, warps, [WARPS]);
     const int64_t vocab = logits.vocab, target = targets[blockIdx.x];
     float *const row = logits.data + blockIdx.x * logits.row_floats;
     if (target < 0) { /* whatever the logits are: they may be NaN */
@@ -94,9 +94,9 @@ __global__ void __launch_bounds__(THREADS)
         return;
     }
     const float chosen = target < vocab ? row[target] : NAN; /* before it is overwritten */
-    running x = {-FLT_MAX, 0};
+    logit_sum x = {-FLT_MAX, 0};
     for (int64_t j = threadIdx.x * VECTOR; j < vocab; j += STEP) take(x, load8(row + j), vocab - j);
-    x = merge_block(x, warps);
+    x = merge_block_sums(x, warps);
     if (threadIdx.x == 0) losses[blockIdx.x] = logf(x.sum) + (x.most - chosen);
     if (!wants_gradient) return;
     const float scale = target < vocab ? grad_scale / x.sum : NAN;

@@ -71,6 +71,18 @@ TEST_P(Attention, EveryHeadDim) {
     }
 }
 
+// What nobody chose an implementation for has one, in both passes.
+TEST(AttentionAuto, TakesEveryHeadDim) {
+    for (int64_t head_dim : {64, 192, 256}) {
+        SCOPED_TRACE(head_dim);
+        AttentionCase c;
+        c.impl = QN_ATTN_AUTO;
+        c.shape = make_shape(1, 41, 41, 2, 1, head_dim);
+        c.shape.causal = true;
+        on_each_dtype([&](Device &d) { check_attention(d, c); });
+    }
+}
+
 // One query and key up to several tiles and a rest, full and causal.
 TEST_P(Attention, RaggedLengths) {
     for (int64_t length : {1, 2, 7, 23, 25, 63, 65, 96, 97, 193, 260}) {

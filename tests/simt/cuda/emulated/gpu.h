@@ -3,6 +3,7 @@
 #define QUERN_TESTS_SIMT_CUDA_GPU_H
 
 #include <cstddef>
+#include <cstdint>
 
 #include "cuda_runtime_api.h"
 
@@ -19,6 +20,9 @@ struct Gpu {
 };
 
 Gpu &gpu();
+
+// Graphs launched by this process.
+int64_t graph_launches();
 
 // Bytes allocated and not freed.
 size_t gpu_memory_used();

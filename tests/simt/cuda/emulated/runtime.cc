@@ -251,7 +251,11 @@ cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *out, cudaGraph_t grap
     return cudaSuccess;
 }
 
+static int64_t n_graph_launches;
+int64_t simt::graph_launches() { return n_graph_launches; }
+
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+    n_graph_launches++;
     enqueue(stream, [work = graph->work] {
         for (auto &piece : *work) piece();
     });
