@@ -2,6 +2,8 @@
  * Gimpel 1606.08415). In every kernel of 256 threads one takes a chunk of 8 elements a step;
  * nothing lies in shared memory. */
 #include "activations.h"
+
+#include "gelu.h"
 #include "walk.h"
 
 enum { THREADS = 256, RESIDENT = 8 };
