@@ -99,6 +99,19 @@ class Generation(ProgramTest):
                      "GPT2LMHeadModel, 124."]:
             self.assertIn(part, text)
 
+    def test_device_for_scripts(self):
+        lines = self.succeed("info", "--device").stdout.splitlines()
+        found = dict(line.split(" ", 1) for line in lines)
+        self.assertEqual(list(found), ["backend", "backends", "name", "memory_free",
+                                       "peak_tflops"])
+        self.assertIn(found["backend"], found["backends"].split())
+        self.assertIn("cpu", found["backends"].split())
+        self.assertIn(found["name"], self.succeed("info").stdout)
+        self.assertGreater(int(found["memory_free"]), 0)
+        if found["backend"] == "cpu":
+            self.assertEqual(found["peak_tflops"], "0")
+        self.refuse(2, ["--device goes alone"], "info", "--device", "gpt2-124m")
+
 
 class Plan(ProgramTest):
     @unittest.skipIf(SANITIZED, "a sanitizer reserves more addresses than the limit")
