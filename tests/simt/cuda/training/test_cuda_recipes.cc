@@ -1,7 +1,9 @@
 // test_cuda_recipes.cc: each file of recipes/ fits the card that it is named for, as the CUDA
 // backend plans it, and holds what it says of its tokens.
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <fstream>
 
 #include "harness/status.h"
 #include "quern/backend.h"
@@ -13,7 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const int64_t kStepTokens = 1 << 19;
+const int64_t kStepTokens = 1 << 19; // of all micro-steps
+const int64_t kMostTokens = 1 << 16; // of one
 
 const char kQuickstart[] = "quickstart-gpu";
 
@@ -29,12 +32,23 @@ simt::Gpu card_of(const std::string &recipe) {
     return gpu;
 }
 
+// The last cell of the recipe's row in docs/recipes.md; 0 where there is none.
+long planned_gb_in_guide(const std::string &recipe) {
+    std::ifstream guide(QN_ROOT "/docs/recipes.md");
+    for (std::string line; std::getline(guide, line);) {
+        if (line.rfind("| `" + recipe + "` |", 0) != 0) continue;
+        const std::string cells = line.substr(0, line.size() - 2);
+        return std::stol(cells.substr(cells.rfind('|') + 1));
+    }
+    return 0;
+}
+
 class CudaRecipe : public testing::TestWithParam<std::string> {
   protected:
     void SetUp() override {
         simt::gpu() = card_of(GetParam());
         qn_options_default(&options);
-        const std::string path = QN_RECIPES_DIR "/" + GetParam() + ".json";
+        const std::string path = QN_ROOT "/recipes/" + GetParam() + ".json";
         ASSERT_OK(qn_options_load(&options, path.c_str()));
         ASSERT_OK(qn_cuda_open(&backend));
         ASSERT_OK(qn_model_source_config(options.model, 0, &config));
@@ -45,6 +59,21 @@ class CudaRecipe : public testing::TestWithParam<std::string> {
         if (backend) backend->ops->close(backend);
     }
 
+    size_t planned_bytes(int64_t batch_size) {
+        qn_plan_options o = qn_options_plan(&options);
+        qn_plan plan = {};
+        o.batch_size = batch_size;
+        EXPECT_OK(qn_plan_set_precision(backend, (qn_precision)options.precision, &o));
+        EXPECT_EQ(o.storage, QN_BF16);
+        EXPECT_OK(qn_plan_make(backend, &config, &params, &o, &plan));
+        return plan.total_bytes;
+    }
+    // Of the card, less 5 % and no less than 1 GB.
+    static size_t room() {
+        const size_t memory = simt::gpu().memory;
+        return memory - std::max(memory / 20, (size_t)1e9);
+    }
+
     simt::ScopedGpu restored_gpu;
     qn_train_options options;
     qn_backend *backend = nullptr;
@@ -53,14 +82,15 @@ class CudaRecipe : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(CudaRecipe, FitsItsCard) {
-    qn_plan_options o = qn_options_plan(&options);
-    qn_plan plan = {};
-    ASSERT_OK(qn_plan_set_precision(backend, (qn_precision)options.precision, &o));
-    EXPECT_EQ(o.storage, QN_BF16);
-    ASSERT_OK(qn_plan_make(backend, &config, &params, &o, &plan));
-    const size_t memory = simt::gpu().memory;
-    const size_t spare = std::max(memory / 20, (size_t)1e9);
-    EXPECT_LE(plan.total_bytes, memory - spare);
+    const size_t bytes = planned_bytes(options.batch_size);
+    EXPECT_LE(bytes, room());
+    EXPECT_EQ(planned_gb_in_guide(GetParam()), std::lround(1e-9 * (double)bytes));
+}
+
+TEST_P(CudaRecipe, HasTheLargestBatchThatFits) {
+    if (GetParam() == kQuickstart) return;
+    const int64_t twice = 2 * options.batch_size;
+    EXPECT_TRUE(twice * options.seq_len > kMostTokens || planned_bytes(twice) > room());
 }
 
 TEST_P(CudaRecipe, IsNamedForItsModel) {
@@ -78,7 +108,7 @@ TEST_P(CudaRecipe, HasTheTokensThatItSays) {
 
 std::vector<std::string> recipes() {
     std::vector<std::string> names;
-    for (const fs::directory_entry &file : fs::directory_iterator(QN_RECIPES_DIR))
+    for (const fs::directory_entry &file : fs::directory_iterator(QN_ROOT "/recipes"))
         if (file.path().extension() == ".json") names.push_back(file.path().stem());
     std::sort(names.begin(), names.end());
     return names;
