@@ -146,7 +146,7 @@ class Quickstart(unittest.TestCase):
         self.machine(GPU.format("NVIDIA H100 80GB HBM3", 990), corpora=["austen"])
         said, calls = self.run_script()
         self.assertIn("classic cannot be had here", said)
-        expected = self.gpu_commands(4500, "austen")
+        expected = self.gpu_commands(500, "austen")
         expected.insert(3, "corpus.sh classic")
         self.assertEqual(calls, expected)
 
