@@ -24,12 +24,10 @@ static bool recompute_more(qn_plan_options *o) {
     return true;
 }
 
-/* In training, more micro-steps make up for smaller ones. */
-static bool accumulate(qn_plan_options *o, int64_t factor) {
-    if (o->mode != QN_PLAN_TRAIN) return true;
-    if (o->grad_accum > INT32_MAX / factor) return false;
+/* In training, more micro-steps make up for smaller ones, as far as a plan takes them. */
+static void accumulate(qn_plan_options *o, int64_t factor) {
+    if (o->mode != QN_PLAN_TRAIN || o->grad_accum > INT32_MAX / factor) return;
     o->grad_accum *= factor;
-    return true;
 }
 
 static int64_t smallest_factor(int64_t n) {
@@ -42,14 +40,15 @@ static int64_t smallest_factor(int64_t n) {
 static bool split_batch(qn_plan_options *o) {
     if (o->batch_size == 1) return false;
     const int64_t factor = smallest_factor(o->batch_size);
-    if (!accumulate(o, factor)) return false;
     o->batch_size /= factor;
+    accumulate(o, factor);
     return true;
 }
 
 static bool halve_sequence(qn_plan_options *o) {
-    if (o->seq_len < 2 * QN_FIT_SHORTEST || !accumulate(o, 2)) return false;
+    if (o->seq_len < 2 * QN_FIT_SHORTEST) return false;
     o->seq_len /= 2;
+    accumulate(o, 2);
     return true;
 }
 

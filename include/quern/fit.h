@@ -23,15 +23,14 @@ typedef struct qn_fit {
     qn_fit_choice choices[QN_FIT_CHOICES]; /* that fit, the nearest to the plan first */
     int count;                             /* 0: nothing that was tried fits */
     qn_fit_choice least;                   /* then the smallest that was tried */
-    size_t
-        state_bytes; /* of the plan's parameters, gradients and moments, which no choice changes */
+    size_t state_bytes;                    /* parameters, gradients, moments: of every choice */
 } qn_fit;
 
 /* Looks for what fits in `memory` bytes, near a plan that does not, by planning; allocates nothing.
  * In training it first tries, each by itself, more recomputation and a smaller batch; then both;
  * then shorter sequences too. As a batch or a sequence becomes smaller the accumulation of
- * gradients grows, so that a step keeps its tokens (but for one of an odd length). Other modes know
- * neither recomputation nor accumulation. */
+ * gradients grows, so that a step keeps its tokens, but where a length is odd or 2^31 micro-steps
+ * would be passed. Other modes know neither recomputation nor accumulation. */
 qn_status qn_fit_find(qn_backend *backend, const qn_params *params, const qn_plan *plan,
                       size_t memory, qn_fit *out);
 
