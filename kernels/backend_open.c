@@ -5,10 +5,12 @@
 
 #ifdef QN_HAS_CUDA
 #define NAMES "\"cpu\", \"cuda\" and \"auto\""
+const char *const qn_backend_names[] = {"cpu", "cuda", NULL};
 static qn_status open_cuda(qn_backend **out) { return qn_cuda_open(out); }
 static bool has_gpu(void) { return qn_cuda_has_gpu(); }
 #else
 #define NAMES "\"cpu\" and \"auto\""
+const char *const qn_backend_names[] = {"cpu", NULL};
 static qn_status open_cuda(qn_backend **out) {
     *out = NULL;
     return qn_error(QN_CODE_USAGE, "device \"cuda\": this build has no CUDA backend; use \"cpu\" "

@@ -11,12 +11,16 @@ Installs what is missing, builds, prepares a corpus, trains a small model on it,
 write, and draws its training curve. Steps that are done already are skipped, an interrupted
 training goes on.
 
-  --run DIR        run folder (default runs/quickstart-CORPUS)
-  --corpus NAME    austen or classic (default austen)
+Where quern can use a GPU it trains a larger model (recipes/quickstart-gpu.json) on more text,
+with fewer steps on slower cards: five minutes by estimate; it has not run on a GPU yet.
+
+  --run DIR        run folder (default runs/quickstart-CORPUS, on a GPU quickstart-gpu-CORPUS)
+  --corpus NAME    austen or classic (default austen, on a GPU classic where it can be had)
   --data DIR       data folder (default data/CORPUS)
-  --steps N        steps of training (default: as the preset, about five minutes on two cores)
+  --steps N        steps of training (default: about five minutes, on a CPU with two cores)
   --prompt TEXT    what the sample continues (default "It is a truth")
   --skip-install   do not look for missing Debian packages
+  --dry-run        only print the commands; build/quern must be there, to say what it runs on
   --help           this
 
 Examples:
@@ -25,7 +29,7 @@ Examples:
 END
 }
 
-run= corpus=austen data= steps= prompt="It is a truth" install=yes
+run= corpus= data= steps= prompt="It is a truth" install=yes dry_run=no
 need() { (($# > 1)) || { echo "quickstart.sh: $1 needs a value" >&2; exit 2; }; }
 while (($#)); do
     case $1 in
@@ -35,37 +39,127 @@ while (($#)); do
     --steps) need "$@"; steps=$2; shift ;;
     --prompt) need "$@"; prompt=$2; shift ;;
     --skip-install) install=no ;;
+    --dry-run) dry_run=yes ;;
     --help) usage; exit 0 ;;
     *) echo "quickstart.sh: \"$1\" is not an option; --help lists them" >&2; exit 2 ;;
     esac
     shift
 done
-data=${data:-data/$corpus}
-run=${run:-runs/quickstart-$corpus}
+
+if [[ $dry_run == yes && ! -x build/quern ]]; then
+    echo "quickstart.sh: --dry-run asks build/quern about this machine; it is not built yet" >&2
+    exit 1
+fi
 
 say() { printf '\n== %s\n' "$*"; }
 
+# Runs a command, or prints it on the script's own output.
+exec 3>&1
+perform() {
+    [[ $dry_run == yes ]] || { "$@"; return; }
+    printf '%q ' "$@" >&3
+    echo >&3
+}
+
+# ---- the device: sets gpu to yes or no, and on_cpu to flags that keep quern off a GPU ---------
+
+recipe=recipes/quickstart-gpu.json
+
+# About the device, as the program says it: backend, backends, name, memory_free, peak_tflops.
+device() { sed -n "s/^$1 //p" <<<"$device"; }
+
+# Other programs may use most of the GPU's memory.
+recipe_fits() {
+    local plan fits=no
+    plan=$(mktemp)
+    build/quern plan --config "$recipe" --json "$plan" >/dev/null
+    ! grep -q '"fits": true' "$plan" || fits=yes
+    rm "$plan"
+    [[ $fits == yes ]]
+}
+
+find_device() {
+    gpu=no on_cpu=()
+    device=$(build/quern info --device)
+    if [[ $(device backend) != cuda ]]; then
+        [[ " $(device backends) " == *" cuda "* || $(nvidia-smi -L 2>/dev/null) != GPU* ]] ||
+            echo "there is a GPU: quern would use it if the CUDA toolkit (nvcc) were installed"
+    elif recipe_fits; then
+        gpu=yes
+    else
+        on_cpu=(--backend cpu)
+        echo "$(device name) has too little memory free, $(device memory_free) bytes: the CPU it is"
+    fi
+}
+
+# The recipe's steps take an H100 five minutes at 250,000 tokens/s. Other cards get those that they
+# can do at a tenth of their data sheet's rate: with 16,384 tokens a step and 167 MFLOP a token, 11
+# for each TFLOP/s. A card whose data sheet is not known counts as one of 80 TFLOP/s. They read
+# classic eight times; more often than that, austen (a million tokens) would be learnt by heart.
+estimate_steps() {
+    local most tflops
+    most=$(sed -n 's/.*"steps": *\([0-9]*\).*/\1/p' "$recipe")
+    [[ $corpus == classic ]] || most=500
+    tflops=$(device peak_tflops)
+    ((tflops > 0)) || tflops=80
+    steps=$((11 * tflops < most ? 11 * tflops : most))
+    echo "$(device name): $steps steps, at most five minutes by estimate (never timed on a GPU)"
+}
+
+# ---- the corpus -----------------------------------------------------------------------------
+
+fetch_corpus() {
+    if [[ -z $corpus && $gpu == yes ]]; then
+        corpus=classic
+        perform scripts/corpus.sh classic && return
+        echo "classic cannot be had here; austen is an eighth of it"
+    elif [[ -n $corpus ]]; then
+        perform scripts/corpus.sh "$corpus"
+        return
+    fi
+    corpus=austen
+    perform scripts/corpus.sh austen
+}
+
+# ---- the way ----------------------------------------------------------------------------------
+
 if [[ $install == yes ]]; then
     say "packages"
-    scripts/packages.sh build
+    perform scripts/packages.sh build
 fi
 
 say "build"
-cmake --preset default -DQN_TESTS=OFF >/dev/null
-cmake --build --preset default --target quern
+perform cmake --preset default -DQN_TESTS=OFF >/dev/null
+perform cmake --build --preset default --target quern
+find_device
 
-say "corpus: $corpus"
-scripts/corpus.sh "$corpus"
-build/quern prepare --corpus "$corpus" --out "$data"
+say "corpus"
+fetch_corpus
+data=${data:-data/$corpus}
+perform build/quern prepare --corpus "$corpus" --out "$data"
 
+if [[ $gpu == yes ]]; then
+    run=${run:-runs/quickstart-gpu-$corpus}
+else
+    run=${run:-runs/quickstart-$corpus}
+fi
 say "training: $run"
 options=(--run "$run" --data "$data")
+# A run that has begun knows its options.
+if [[ $gpu == yes && ! -e $run/run.json ]]; then
+    [[ -n $steps ]] || estimate_steps
+    options+=(--config "$recipe")
+fi
 [[ -z $steps ]] || options+=(--steps "$steps")
 [[ ! -d $run ]] || options+=(--resume)
-build/quern train "${options[@]}"
+perform build/quern train "${options[@]}" "${on_cpu[@]}"
 
 say "a sample"
-build/quern generate --run "$run" --prompt "$prompt" --max-tokens 200 | tee "$run/sample.txt"
+sample=$run/sample.txt
+[[ $dry_run == no ]] || sample=/dev/null
+perform build/quern generate --run "$run" --prompt "$prompt" --max-tokens 200 "${on_cpu[@]}" |
+    tee "$sample"
+[[ $dry_run == no ]] || exit 0
 
 say "training curve"
 if /usr/bin/python3 scripts/plot_loss.py "$run"; then

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 
 #include "cli/commands.h"
+#include "cli/gpu_peak.h"
 #include "cli/open_backend.h"
 #include "quern/checkpoint.h"
 #include "quern/dataset.h"
@@ -19,18 +20,22 @@ static const char doc[] =
     "Examples:\n"
     "  quern info\n"
     "  quern info runs/first data/austen gpt2-124m\n"
-    "  quern info gpt2-124m --save-config my/config.json";
+    "  quern info gpt2-124m --save-config my/config.json\n"
+    "  quern info --device";
 
 typedef struct arguments {
     char **things;
     int count;
     const char *config; /* where to write one */
+    bool device;
 } arguments;
 
-enum { KEY_CONFIG = 0x1000 };
+enum { KEY_CONFIG = 0x1000, KEY_DEVICE };
 
 static const struct argp_option own_options[] = {
     {"save-config", KEY_CONFIG, "FILE", 0, "write the config.json of the model named there", 0},
+    {"device", KEY_DEVICE, NULL, 0,
+     "for scripts, on which device training runs here: lines of a word and its value", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -43,6 +48,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case KEY_CONFIG:
         a->config = arg;
         return 0;
+    case KEY_DEVICE:
+        a->device = true;
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -50,13 +58,27 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 /* ---- the machine ------------------------------------------------------------------------- */
 
-static qn_status describe_machine(void) {
+static qn_status find_device(qn_device_info *out) {
     qn_backend *backend;
-    qn_device_info device;
     QN_TRY(qn_open_backend("auto", 0, &backend));
-    qn_status status = backend->ops->device_info(backend, &device);
+    qn_status status = backend->ops->device_info(backend, out);
     backend->ops->close(backend);
-    if (status) return status;
+    return status;
+}
+
+static qn_status describe_device(void) {
+    qn_device_info device;
+    QN_TRY(find_device(&device));
+    printf("backend %s\nbackends", device.n_threads ? "cpu" : "cuda");
+    for (const char *const *name = qn_backend_names; *name; name++) printf(" %s", *name);
+    printf("\nname %s\nmemory_free %zu\npeak_tflops %.0f\n", device.name, device.memory_free,
+           1e-12 * qn_gpu_peak(device.name));
+    return QN_OK;
+}
+
+static qn_status describe_machine(void) {
+    qn_device_info device;
+    QN_TRY(find_device(&device));
     printf("quern %s\n%s: %s, %d threads, %.1f of %.1f GB free, bf16 products %s\n\npresets:\n",
            QN_VERSION, device.name, device.arch, device.n_threads,
            1e-9 * (double)device.memory_free, 1e-9 * (double)device.memory_total,
@@ -173,6 +195,13 @@ static qn_status describe(const char *thing) {
     return describe_config(thing, &config);
 }
 
+static qn_status check_alone(const arguments *a) {
+    if (!a->count && !a->config) return QN_OK;
+    return qn_error(
+        QN_CODE_USAGE,
+        "--device goes alone: it asks about this machine, not about a model, run or data");
+}
+
 static qn_status save_config(const arguments *a) {
     qn_config config;
     if (a->count != 1)
@@ -186,6 +215,10 @@ qn_status cmd_info(int argc, char **argv) {
     arguments a = {0};
     const struct argp argp = {own_options, parse, "[RUN|MODEL|DATA...]", doc, NULL, NULL, NULL};
     argp_parse(&argp, argc, argv, 0, NULL, &a);
+    if (a.device) {
+        QN_TRY(check_alone(&a));
+        return describe_device();
+    }
     if (a.config) return save_config(&a);
     if (!a.count) return describe_machine();
     for (int i = 0; i < a.count; i++) QN_TRY(describe(a.things[i]));

@@ -4,6 +4,7 @@
 #include "cli/arguments.h"
 #include "cli/commands.h"
 #include "cli/open_backend.h"
+#include "cli/plan_json.h"
 #include "cli/train_flags.h"
 #include "quern/model_source.h"
 
@@ -13,7 +14,7 @@ static const char doc[] =
     "Examples:\n"
     "  quern plan --model gpt2-124m --batch-size 4 --seq-len 1024\n"
     "  quern plan --model qwen2.5-1.5b --batch-size 1 --seq-len 2048 --recompute block\n"
-    "  quern plan --model my/config.json --memory 24";
+    "  quern plan --model my/config.json --memory 24 --json plan.json";
 
 static const char *const names[] = {"model",     "batch-size", "seq-len",   "grad-accum",
                                     "precision", "attention",  "recompute", "documents",
@@ -23,15 +24,17 @@ typedef struct arguments {
     qn_train_flags flags;
     int64_t vocab_size;
     double memory; /* GB to compare with; 0: what the device has free */
+    const char *json;
     bool all;
 } arguments;
 
-enum { KEY_MEMORY = 0x1000, KEY_VOCAB, KEY_ALL };
+enum { KEY_MEMORY = 0x1000, KEY_VOCAB, KEY_ALL, KEY_JSON };
 
 static const struct argp_option own_options[] = {
     {"memory", KEY_MEMORY, "GB", 0, "compare with this much (default: what is free here)", 0},
     {"vocab-size", KEY_VOCAB, "N", 0, "vocabulary of a preset (default: its own)", 0},
     {"all", KEY_ALL, NULL, 0, "list small buffers too", 0},
+    {"json", KEY_JSON, "FILE", 0, "write the plan there too, every buffer of it", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -48,6 +51,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case KEY_ALL:
         a->all = true;
+        break;
+    case KEY_JSON:
+        a->json = arg;
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -74,38 +80,49 @@ static void print_table(const qn_plan *plan, bool all) {
     printf("%-30s %42.4f\n", "total", gb(plan->total_bytes));
 }
 
-static void print_verdict(const qn_plan *plan, double memory_gb, const char *device) {
-    const bool fits = gb(plan->total_bytes) <= memory_gb;
-    printf("\n%s: %.1f GB; the plan %s", device, memory_gb, fits ? "fits" : "does not fit");
-    if (!fits) {
-        printf(": try a smaller --batch-size with more --grad-accum, --recompute norms or block, "
-               "or a shorter --seq-len");
-    }
+static void print_verdict(const qn_planned *p) {
+    printf("\n%s: %.1f GB; the plan %s", p->device, gb(p->memory),
+           p->fits ? "fits" : "does not fit");
+    char remedy[QN_FIT_TEXT];
+    if (!p->fits) printf("; %s", qn_fit_describe(&p->fit, &p->plan, remedy));
     printf("\n");
 }
 
-static qn_status print_plan(const arguments *a, const qn_train_options *o, qn_backend *backend) {
+static void print_plan(const qn_planned *p, bool all) {
+    const qn_plan_options *o = &p->plan.options;
+    printf("%s (%s): %.2f M parameters, %.3g GFLOP a token; batch %lld × %lld tokens\n\n", p->model,
+           p->plan.config.architecture, 1e-6 * (double)p->n_params, 1e-9 * p->flops_per_token,
+           (long long)o->batch_size, (long long)o->seq_len);
+    print_table(&p->plan, all);
+    print_verdict(p);
+}
+
+static qn_status make_plan(const qn_train_options *o, qn_backend *backend, const qn_config *config,
+                           const qn_params *params, qn_planned *out) {
+    qn_plan_options options = qn_options_plan(o);
+    QN_TRY(qn_plan_set_precision(backend, (qn_precision)o->precision, &options));
+    QN_TRY(qn_plan_make(backend, config, params, &options, &out->plan));
+    out->model = o->model;
+    out->n_params = params->n_params;
+    out->flops_per_token = qn_plan_flops_per_token(config, params, o->seq_len);
+    out->fits = out->plan.total_bytes <= out->memory;
+    return out->fits ? QN_OK : qn_fit_find(backend, params, &out->plan, out->memory, &out->fit);
+}
+
+static qn_status plan_on(const arguments *a, const qn_train_options *o, qn_backend *backend) {
     qn_config config;
     qn_params params;
-    qn_plan plan;
     qn_device_info device;
     QN_TRY(backend->ops->device_info(backend, &device));
     QN_TRY(qn_model_source_config(o->model, a->vocab_size, &config));
     QN_TRY(qn_params_make(&config, &params));
-    qn_plan_options options = qn_options_plan(o);
-    qn_status status = qn_plan_set_precision(backend, (qn_precision)o->precision, &options);
-    if (!status) status = qn_plan_make(backend, &config, &params, &options, &plan);
-    if (!status) {
-        printf("%s (%s): %.2f M parameters, %.3g GFLOP a token; batch %lld × %lld tokens\n\n",
-               o->model, config.architecture, 1e-6 * (double)params.n_params,
-               1e-9 * qn_plan_flops_per_token(&config, &params, o->seq_len),
-               (long long)o->batch_size, (long long)o->seq_len);
-        print_table(&plan, a->all);
-        print_verdict(&plan, a->memory > 0 ? a->memory : gb(device.memory_free),
-                      a->memory > 0 ? "given" : device.name);
-    }
+    qn_planned planned = {.memory = a->memory > 0 ? (size_t)(1e9 * a->memory) : device.memory_free,
+                          .device = a->memory > 0 ? "given" : device.name};
+    qn_status status = make_plan(o, backend, &config, &params, &planned);
     qn_params_free(&params);
-    return status;
+    if (status) return status;
+    print_plan(&planned, a->all);
+    return a->json ? qn_plan_json_write(&planned, a->json) : QN_OK;
 }
 
 static qn_status plan(const arguments *a) {
@@ -114,7 +131,7 @@ static qn_status plan(const arguments *a) {
     qn_options_default(&options);
     QN_TRY(qn_train_flags_apply(&a->flags, &options));
     QN_TRY(qn_open_backend(options.backend, options.threads, &backend));
-    qn_status status = print_plan(a, &options, backend);
+    qn_status status = plan_on(a, &options, backend);
     backend->ops->close(backend);
     return status;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "model/model_impl.h"
+#include "quern/fit.h"
 
 const qn_plan *qn_model_plan(const qn_model *m) { return &m->plan; }
 const qn_params *qn_model_params(const qn_model *m) { return &m->params; }
@@ -14,16 +15,20 @@ void qn_model_set_stats(qn_model *m, qn_attn_stats *per_layer) { m->stats = per_
 
 /* ---- creation ---------------------------------------------------------------------- */
 
+static qn_status does_not_fit(const qn_model *m, const qn_device_info *device) {
+    qn_fit fit;
+    char remedy[QN_FIT_TEXT];
+    QN_TRY(qn_fit_find(m->backend, &m->params, &m->plan, device->memory_free, &fit));
+    return qn_error(QN_CODE_MEMORY, "the plan needs %.2f GB and %s has %.2f GB free; %s",
+                    1e-9 * (double)m->plan.total_bytes, device->name,
+                    1e-9 * (double)device->memory_free, qn_fit_describe(&fit, &m->plan, remedy));
+}
+
 static qn_status check_device(qn_model *m) {
     qn_device_info info;
     QN_TRY(m->ops->device_info(m->backend, &info));
     m->recorded.possible = info.graphs;
-    if (m->plan.total_bytes <= info.memory_free) return QN_OK;
-    return qn_error(QN_CODE_MEMORY,
-                    "the plan needs %.2f GB and %s has %.2f GB free; a smaller --batch-size, a "
-                    "shorter --seq-len or --recompute block needs less (`quern plan` shows "
-                    "how much)",
-                    1e-9 * (double)m->plan.total_bytes, info.name, 1e-9 * (double)info.memory_free);
+    return m->plan.total_bytes <= info.memory_free ? QN_OK : does_not_fit(m, &info);
 }
 
 /* The positions of the pass under way, B times start … start + T − 1. */

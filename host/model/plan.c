@@ -11,6 +11,8 @@ enum { BUFFER_ALIGNMENT = 256 };
 static const char *const group_names[QN_N_GROUPS] = {"parameters", "gradients", "optimizer state",
                                                      "activations", "scratch"};
 
+const char *const qn_recompute_names[] = {"none", "norms", "block", NULL};
+
 const char *qn_buffer_group_name(qn_buffer_group group) { return group_names[group]; }
 
 typedef struct layout {

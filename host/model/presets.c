@@ -25,6 +25,8 @@ static const preset presets[] = {
      4096, 4, 128, 4, 4, 32, 352, 256, 1e4, 1e-6, 0.088, 0.2, false, -1, -1},
     {"gpt2-12m", GPT2, "a small GPT-2 for short runs on a CPU",
      4096, 6, 384, 6, 6, 64, 1536, 256, 0, 1e-5, 0, 0, true, -1, -1},
+    {"qwen3-26m", QWEN3, "a small Qwen3-like model for minutes on a GPU",
+     4096, 8, 512, 8, 4, 64, 1408, 1024, 1e4, 1e-6, 0, 0, true, -1, -1},
     {"gpt2-124m", GPT2, "GPT-2 small, as OpenAI published it",
      50257, 12, 768, 12, 12, 64, 3072, 1024, 0, 1e-5, 0, 0, true, 50256, 50256},
     {"gpt2-355m", GPT2, "GPT-2 medium",
@@ -56,8 +58,9 @@ static const preset *find(const char *name) {
 }
 
 static const char *const names[] = {
-    "default",      "gpt2-12m",     "gpt2-124m",  "gpt2-355m",   "gpt2-774m", "gpt2-1.5b",
-    "qwen2.5-0.5b", "qwen2.5-1.5b", "qwen2.5-7b", "llama3.2-1b", "llama2-7b", NULL,
+    "default",     "gpt2-12m",  "qwen3-26m",    "gpt2-124m",    "gpt2-355m",
+    "gpt2-774m",   "gpt2-1.5b", "qwen2.5-0.5b", "qwen2.5-1.5b", "qwen2.5-7b",
+    "llama3.2-1b", "llama2-7b", NULL,
 };
 _Static_assert(sizeof names / sizeof *names == N_PRESETS + 1, "a name for each preset");
 

@@ -14,7 +14,6 @@
 static const char *const schedules[] = {"cosine", "wsd", "constant", NULL};
 static const char *const roundings[] = {"nearest", "stochastic", NULL};
 static const char *const attentions[] = {"auto", "naive", "fused", NULL};
-static const char *const recomputes[] = {"none", "norms", "block", NULL};
 static const char *const switches[] = {"off", "on", NULL};
 
 #define FIELD(f) offsetof(qn_train_options, f)
@@ -60,7 +59,7 @@ static const qn_option table[] = {
     CHOICE(weight_rounding, "weight-rounding", "nearest", roundings, FIXED, "NAME",
            "of the weights that are stored in bf16 beside fp32 masters: nearest or stochastic"),
     CHOICE(attention, "attention", "auto", attentions, FIXED, "NAME", "auto, naive or fused"),
-    CHOICE(recompute, "recompute", "none", recomputes, FIXED, "POLICY",
+    CHOICE(recompute, "recompute", "none", qn_recompute_names, FIXED, "POLICY",
            "what the backward pass computes again to save memory: none, norms (and "
            "activations) or block"),
     CHOICE(documents, "documents", "on", switches, FIXED, "on|off",

@@ -19,6 +19,9 @@ qn_status qn_cuda_open(qn_backend **out);
 /* Whether there is a driver that does not say that it sees no GPU. */
 bool qn_cuda_has_gpu(void);
 
+/* The backends of this build, "cpu" and perhaps "cuda"; ended by NULL. */
+extern const char *const qn_backend_names[];
+
 /* Opens the backend of that name: "cpu", "cuda", or "auto", which is a GPU that this build can use,
  * else the CPU. *note, malloc'ed, is why "auto" passes over a GPU that is there, else NULL. */
 qn_status qn_backend_open(const char *name, int n_threads, qn_backend **out, char **note);

@@ -20,6 +20,9 @@ typedef enum qn_recompute {
     QN_RECOMPUTE_BLOCK,
 } qn_recompute;
 
+/* "none", "norms", "block"; ended by NULL. */
+extern const char *const qn_recompute_names[];
+
 typedef enum qn_plan_mode {
     QN_PLAN_TRAIN,    /* forward, backward, optimizer */
     QN_PLAN_EVAL,     /* forward and losses */

@@ -99,6 +99,19 @@ class Generation(ProgramTest):
                      "GPT2LMHeadModel, 124."]:
             self.assertIn(part, text)
 
+    def test_device_for_scripts(self):
+        lines = self.succeed("info", "--device").stdout.splitlines()
+        found = dict(line.split(" ", 1) for line in lines)
+        self.assertEqual(list(found), ["backend", "backends", "name", "memory_free",
+                                       "peak_tflops"])
+        self.assertIn(found["backend"], found["backends"].split())
+        self.assertIn("cpu", found["backends"].split())
+        self.assertIn(found["name"], self.succeed("info").stdout)
+        self.assertGreater(int(found["memory_free"]), 0)
+        if found["backend"] == "cpu":
+            self.assertEqual(found["peak_tflops"], "0")
+        self.refuse(2, ["--device goes alone"], "info", "--device", "gpt2-124m")
+
 
 class Plan(ProgramTest):
     @unittest.skipIf(SANITIZED, "a sanitizer reserves more addresses than the limit")
@@ -118,6 +131,31 @@ class Plan(ProgramTest):
     def test_what_fits(self):
         done = self.succeed("plan", "--model", self.config, "--memory", 1)
         self.assertIn("the plan fits", done.stdout)
+
+    def test_what_would_fit(self):
+        done = self.succeed("plan", "--model", "gpt2-124m", "--batch-size", 16, "--seq-len", 1024,
+                            "--memory", 8, "--precision", "fp32", "--backend", "cpu")
+        self.assertIn("does not fit; with --recompute block it needs ", done.stdout)
+        self.assertIn(", with --batch-size 8 --grad-accum 2 ", done.stdout)
+
+    def test_json(self):
+        file = self.dir / "plan.json"
+        for memory, fits in [(100, True), (8, False)]:
+            self.succeed("plan", "--model", "gpt2-124m", "--batch-size", 16, "--seq-len", 1024,
+                         "--memory", memory, "--backend", "cpu", "--json", file)
+            plan = json.loads(file.read_text())
+            self.assertEqual(plan["fits"], fits)
+            self.assertEqual(plan["memory_bytes"], memory * 10**9)
+            self.assertEqual(plan["model"], "gpt2-124m")
+            self.assertEqual(plan["total_bytes"], sum(b["bytes"] for b in plan["buffers"]))
+            self.assertEqual(plan["n_params"], 124439808)
+            for choice in plan["alternatives"]:
+                self.assertLessEqual(choice["total_bytes"], plan["memory_bytes"])
+                self.assertEqual(choice["batch_size"] * choice["grad_accum"], 16)
+            self.assertEqual([c["recompute"] for c in plan["alternatives"]],
+                             [] if fits else ["block", "none"])
+        self.refuse(1, ["no/such/plan.json"], "plan", "--model", "gpt2-124m", "--json",
+                    self.dir / "no/such/plan.json")
 
 
 class Progress(ProgramTest):

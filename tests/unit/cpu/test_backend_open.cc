@@ -6,6 +6,7 @@ using namespace harness;
 namespace {
 
 TEST(BackendOpen, ByName) {
+    EXPECT_STREQ(qn_backend_names[0], "cpu");
     for (const char *name : {"cpu", "auto"}) {
         qn_backend *backend = nullptr;
         char *note = nullptr;
@@ -33,6 +34,8 @@ TEST(BackendOpen, Cuda) {
     qn_backend *backend = nullptr;
     char *note = nullptr;
 #ifdef QN_HAS_CUDA
+    EXPECT_STREQ(qn_backend_names[1], "cuda");
+    EXPECT_EQ(qn_backend_names[2], nullptr);
     qn_status status = qn_backend_open("cuda", 0, &backend, &note);
     EXPECT_EQ(status == QN_OK, backend != nullptr);
     if (status)
@@ -40,6 +43,7 @@ TEST(BackendOpen, Cuda) {
     else
         backend->ops->close(backend);
 #else
+    EXPECT_EQ(qn_backend_names[1], nullptr);
     expect_refused(qn_backend_open("cuda", 0, &backend, &note), QN_CODE_USAGE, {"no CUDA backend"});
     EXPECT_EQ(backend, nullptr);
 #endif

@@ -193,7 +193,8 @@ TEST_F(Plan, ModelThatDoesNotFitSaysWhatItNeeds) {
     const qn_plan_options o = small_options(4096, 131072);
     qn_model *model = nullptr;
     EXPECT_ERROR(qn_model_create(backend, &config, &o, &model), QN_CODE_MEMORY, "GB",
-                 "--batch-size", "--recompute", "free");
+                 "free; the model's parameters", "--recompute block --batch-size 1 --seq-len 128",
+                 "a smaller model or a device");
     EXPECT_EQ(model, nullptr);
 }
 

@@ -17,6 +17,8 @@ struct Gpu {
     bool has_cublaslt = true;  // the library is installed
     bool has_epilogues = true; // and has algorithms with epilogues
     size_t memory = (size_t)8 << 30;
+    int multiprocessors = 2;
+    int l2_bytes = 128 << 10;
 };
 
 Gpu &gpu();

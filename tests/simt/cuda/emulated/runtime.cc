@@ -117,8 +117,8 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
     properties->totalGlobalMem = gpu().memory;
     properties->major = gpu().major;
     properties->minor = gpu().minor;
-    properties->multiProcessorCount = 2;
-    properties->l2CacheSize = 128 << 10;
+    properties->multiProcessorCount = gpu().multiprocessors;
+    properties->l2CacheSize = gpu().l2_bytes;
     return cudaSuccess;
 }
 

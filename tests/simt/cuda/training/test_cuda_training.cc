@@ -136,7 +136,7 @@ TEST_F(CudaTraining, AutoIsSilentWhereThereIsNoGpu) {
 TEST_F(CudaTraining, APlanThatDoesNotFitSaysWhatItNeeds) {
     simt::gpu().memory = 1 << 20;
     EXPECT_ERROR(train(), QN_CODE_MEMORY, "the plan needs", "Emulated GPU", "GB free",
-                 "--batch-size", "--recompute");
+                 "--batch-size 1", "--recompute block", "a smaller model");
 }
 
 TEST_F(CudaTraining, Fp32IsRefusedWithWhatThereIs) {
