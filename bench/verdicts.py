@@ -29,7 +29,8 @@ def number(figure):
 def verdict_lines(verdicts):
     lines = []
     for v in verdicts:
-        parts = [] if v["figure"] is None else [f"worst {number(v['figure'])} at {v['where']}"]
-        parts += [v["note"]] if v["note"] else []
-        lines.append(f"{v['verdict']:12}  " + v["goal"] + (": " + "; ".join(parts) if parts else ""))
+        told = [] if v["figure"] is None else [f"worst {number(v['figure'])} at {v['where']}"]
+        told += [v["note"]] if v["note"] else []
+        line = f"{v['verdict']:12}  {v['goal']}"
+        lines.append(f"{line}: {'; '.join(told)}" if told else line)
     return lines
