@@ -42,7 +42,7 @@ steps="environment:20:no:driver, toolkit, compiler, commit
 build:180:no:quern and its GPU tests, for this card's architecture
 primitives:30:yes:conformance of the device primitives
 conformance:60:yes:conformance of every operation of the CUDA backend
-memcheck:60:yes:compute-sanitizer on tests labelled sanitize
+memcheck:75:yes:compute-sanitizer on tests labelled gpu-sanitize
 models:40:yes:whole models and training runs beside the CPU backend's
 bench:100:yes:attention: naive, fused and with statistics, D 64 and 128, T 1k to 16k
 step:80:yes:training steps of GPT-2 124M, Qwen2.5 0.5B and 1.5B, and the largest that fits
@@ -78,9 +78,9 @@ step_build() {
     cmake --build "$build" --parallel "$(nproc)" --target quern gpu_tests
 }
 
-# Tests with label gpu whose names match; one that was skipped has proved nothing.
+# Tests for a GPU whose names match; one that was skipped has proved nothing.
 gpu_tests() {
-    ctest --test-dir "$build" -L '^gpu$' -R "$1" --no-tests=error --output-on-failure \
+    ctest --test-dir "$build" -L '^gpu' -R "$1" --no-tests=error --output-on-failure \
         --parallel 8 | tee "$work/$2"
     ! grep -q 'did not run' "$work/$2"
 }
@@ -148,12 +148,12 @@ choose_batch() {
     done
 }
 
-# Prints the presets, largest first.
+# Prints the presets that can have 1024 positions, largest first.
 presets() {
     local name parameters
     "$build/quern" info | sed -n '/^presets:/,$s/^  \([^ ]*\) .*/\1/p' | while read -r name; do
-        parameters=$(plan "$name" 1 | sed -n 's/.* \([0-9.]*\) M parameters.*/\1/p')
-        echo "${parameters:?of $name} $name"
+        parameters=$(plan "$name" 1 | sed -n 's/.* \([0-9.]*\) M parameters.*/\1/p') || continue
+        echo "$parameters $name"
     done | sort -rn | cut -d ' ' -f 2
 }
 
@@ -206,9 +206,9 @@ bench_step_torch() {
 step_step_peers() { on_shapes bench_step_torch; }
 
 # ---- compute-sanitizer ------------------------------------------------------------------------
-# Prints each test program once, and below it the filter of its tests that are labelled sanitize.
+# Prints each test program once, and below it the filter of its tests labelled gpu-sanitize.
 sanitize_selection() {
-    ctest --test-dir "$build" -L '^gpu$' -L '^sanitize$' --show-only=json-v1 | $python -c '
+    ctest --test-dir "$build" -L '^gpu-sanitize$' --show-only=json-v1 | $python -c '
 import json, sys
 programs = {}
 for test in json.load(sys.stdin)["tests"]:
@@ -233,7 +233,7 @@ sanitize_program() {
 sanitize() {
     command -v compute-sanitizer || { echo "compute-sanitizer is not installed"; return 77; }
     sanitize_selection >"$work/selection"
-    [ -s "$work/selection" ] || { echo "no test is labelled sanitize"; return 77; }
+    [ -s "$work/selection" ] || { echo "no test is labelled gpu-sanitize"; return 77; }
     xargs -d '\n' -P 4 -n 2 bash -c 'sanitize_program "$@"' bash "$1" <"$work/selection"
 }
 

@@ -53,7 +53,8 @@ def figures(seconds):
 
 
 # Parameters in millions, GB of a plan besides its sequences and for each of them.
-PRESETS = {"default": (2, 0.1, 0.01), "gpt2-124m": (124, 2, 0.5), "gpt2-1.5b": (1558, 28, 2.7),
+PRESETS = {"default": (2, 0.1, 0.01), "gpt2-12m": (12, 1, 0.1),
+           "gpt2-124m": (124, 2, 0.5), "gpt2-1.5b": (1558, 28, 2.7),
            "qwen2.5-0.5b": (494, 9, 1.2), "qwen2.5-1.5b": (1544, 28, 2.7),
            "qwen2.5-7b": (7616, 122, 5)}
 CARD = "NVIDIA H100 80GB HBM3"
@@ -74,6 +75,8 @@ def plan(args, fault):
     """Prints what quern plan prints first and last."""
     if fault == "plan":
         sys.exit("quern: no such device")
+    if word(args, "--model") == "gpt2-12m":
+        sys.exit("quern plan: sequence length 1024 is beyond the model's 256 positions")
     parameters, fixed, each = PRESETS[word(args, "--model")]
     free = {"tight": 20, "tiny": 0.01}.get(fault, 79)
     given = float(word(args, "--memory", free))
