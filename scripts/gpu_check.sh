@@ -233,7 +233,7 @@ sanitize_program() {
 sanitize() {
     command -v compute-sanitizer || { echo "compute-sanitizer is not installed"; return 77; }
     sanitize_selection >"$work/selection"
-    [ -s "$work/selection" ] || { echo "no test is labelled gpu-sanitize"; return 77; }
+    [ -s "$work/selection" ] || { echo "no test is labelled gpu-sanitize"; return 1; }
     xargs -d '\n' -P 4 -n 2 bash -c 'sanitize_program "$@"' bash "$1" <"$work/selection"
 }
 
