@@ -15,6 +15,7 @@ import pathlib
 import sys
 
 from tables import fail, is_time, markdown_table, number, read_record, text_table
+from verdicts import EXIT, FAIL, NOT_MEASURED, PASS, judge, summary, verdict, verdict_lines
 
 HEAD_DIMS = (64, 128)
 SEQ_LENS = (1024, 2048, 4096, 8192, 16384)
@@ -25,8 +26,6 @@ FORWARD_GOAL = 1.0   # of FlashAttention-2's speed
 BACKWARD_GOAL = 0.9
 NAIVE_GOAL = 0.8     # of its floor
 STATISTICS_GOAL = 0.08  # slower than without
-PASS, FAIL, NOT_MEASURED = "PASS", "FAIL", "NOT MEASURED"
-EXIT = {PASS: 0, FAIL: 1, NOT_MEASURED: 3}
 
 TORCH_DTYPES = {"bfloat16": "bf16", "float32": "f32", "float16": "f16"}
 PATHS = ("flash", "cudnn", "math")
@@ -118,21 +117,6 @@ def name_of(key):
     return f"{name} D={head_dim} T={seq_len} {'full' if full else 'causal'}"
 
 
-def verdict(goal, verdict_is, figure=None, where=None, note=""):
-    return {"goal": goal, "verdict": verdict_is, "figure": figure, "where": where, "note": note}
-
-
-def judge(goal, values, limit, missing, at_most=False):
-    """On {key: figure}: the worst decides. `missing` says what was not measured."""
-    if not values:
-        return verdict(goal, NOT_MEASURED, note=missing or "no figure")
-    worst = (max if at_most else min)(values, key=values.get)
-    figure = values[worst]
-    is_met = figure <= limit if at_most else figure >= limit
-    state = NOT_MEASURED if is_met and missing else PASS if is_met else FAIL
-    return verdict(goal, state, figure, name_of(worst), missing or f"{len(values)} figures")
-
-
 def judge_speed(records, name, limit):
     goal = f"fused {name} >= {limit} x FlashAttention-2"
     if records.mismatch():
@@ -142,11 +126,11 @@ def judge_speed(records, name, limit):
     for key in keys:
         ours, theirs = records.seconds(key, "fused"), records.seconds(key, "flash")
         if ours and theirs:
-            values[key] = theirs / ours
-    absent = [key for key in keys if key not in values]
+            values[name_of(key)] = theirs / ours
+    absent = [key for key in keys if name_of(key) not in values]
     missing = (f"{len(absent)} of {len(keys)} shapes missing, e.g. {name_of(absent[0])}"
                if absent else "")
-    return judge(goal, values, limit, missing)
+    return judge(goal, values, lambda speed: speed >= limit, missing)
 
 
 def judge_naive(records):
@@ -159,7 +143,9 @@ def judge_naive(records):
     absent = [f"{name} D={head_dim}" for head_dim, name in
               itertools.product(HEAD_DIMS, ("forward", "backward"))
               if (head_dim, name) not in seen]
-    return judge(goal, values, NAIVE_GOAL, f"missing: {', '.join(absent)}" if absent else "")
+    return judge(goal, {name_of(key): share for key, share in values.items()},
+                 lambda share: share >= NAIVE_GOAL,
+                 f"missing: {', '.join(absent)}" if absent else "")
 
 
 def judge_statistics(records):
@@ -170,8 +156,9 @@ def judge_statistics(records):
         if plain and stats:
             values[key] = stats / plain - 1
     absent = [f"D={d}" for d in HEAD_DIMS if d not in {key[0] for key in values}]
-    return judge(goal, values, STATISTICS_GOAL,
-                 f"missing: {', '.join(absent)}" if absent else "", at_most=True)
+    return judge(goal, {name_of(key): slower for key, slower in values.items()},
+                 lambda slower: slower <= STATISTICS_GOAL,
+                 f"missing: {', '.join(absent)}" if absent else "", worst=max)
 
 
 def judge_long(records):
@@ -196,11 +183,6 @@ def judge_all(records):
     return [judge_speed(records, "forward", FORWARD_GOAL),
             judge_speed(records, "backward", BACKWARD_GOAL),
             judge_naive(records), judge_statistics(records), judge_long(records)]
-
-
-def summary(verdicts):
-    states = {v["verdict"] for v in verdicts}
-    return FAIL if FAIL in states else NOT_MEASURED if NOT_MEASURED in states else PASS
 
 
 # ---- tables ---------------------------------------------------------------------------------
@@ -230,14 +212,6 @@ def cells(records, key):
 
 def rows_of(records):
     return [cells(records, key) for key in sorted({*records.quern, *records.torch})]
-
-
-def verdict_lines(verdicts):
-    lines = []
-    for v in verdicts:
-        figure = "" if v["figure"] is None else f"worst {v['figure']:.3f} at {v['where']}; "
-        lines.append(f"{v['verdict']:12}  {v['goal']}: {figure}{v['note']}")
-    return lines
 
 
 LEGEND = ("TFLOP/s; stats: how much slower fused is with statistics; fused/x: speed of fused over "

@@ -11,14 +11,16 @@ import json
 import pathlib
 import sys
 
-PASS, FAIL, NOT_MEASURED = "PASS", "FAIL", "NOT MEASURED"
-EXIT = {PASS: 0, FAIL: 1, NOT_MEASURED: 3}
+from verdicts import EXIT, FAIL, NOT_MEASURED, PASS, summary, verdict, verdict_lines
+
 STATES = {"passed": PASS, "failed": FAIL}  # of a step; any other leaves its figure open
 FIGURES = {"build": "builds for this GPU", "primitives": "device primitives conform",
-           "conformance": "attention on the CUDA backend conforms",
+           "conformance": "every operation of the CUDA backend conforms",
+           "models": "models and training on the CUDA backend follow the CPU's",
            "memcheck": "memcheck is clean", "racecheck": "racecheck is clean",
            "synccheck": "synccheck is clean", "initcheck": "initcheck is clean"}
-GOALS = "the comparison with PyTorch"
+COMPARISONS = {"step": "training steps beside PyTorch's",
+               "attention": "attention beside PyTorch's"}
 
 
 def text(path):
@@ -30,32 +32,22 @@ def read_steps(path):
     return [dict(zip(fields, line.split("\t"))) for line in path.read_text().splitlines()]
 
 
-def figures_of(steps, verdicts):
-    """Of the steps that stand for a figure, whether they ran or not, and of the comparison."""
+def figures_of(steps, comparisons):
+    """Of the steps that stand for a figure, whether they ran or not, and of the comparisons."""
     by_name = {step["name"]: step for step in steps}
     figures = []
     for name, goal in FIGURES.items():
         step = by_name.get(name, {"state": "not run", "note": "not asked for"})
         note = step["note"] if step["state"] == "passed" else f"{step['state']}: {step['note']}"
-        figures.append({"goal": goal, "verdict": STATES.get(step["state"], NOT_MEASURED),
-                        "figure": None, "where": None, "note": note})
-    if verdicts is None:
-        return figures + [{"goal": GOALS, "verdict": NOT_MEASURED, "figure": None, "where": None,
-                           "note": "there is none"}]
-    return figures + verdicts["figures"]
-
-
-def summary(figures):
-    states = {figure["verdict"] for figure in figures}
-    return FAIL if FAIL in states else NOT_MEASURED if NOT_MEASURED in states else PASS
+        figures.append(verdict(goal, STATES.get(step["state"], NOT_MEASURED), note=note))
+    for name, goal in COMPARISONS.items():
+        figures += (comparisons[name]["figures"] if comparisons[name] else
+                    [verdict(goal, NOT_MEASURED, note="there is no comparison")])
+    return figures
 
 
 def show(figures):
-    print()
-    for f in figures:
-        worst = "" if f["figure"] is None else f"worst {f['figure']:.3f} at {f['where']}; "
-        print(f"{f['verdict']:12}  {f['goal']}: {worst}{f['note']}".rstrip(": "))
-    print(f"\n{summary(figures)}")
+    print("", *verdict_lines(figures), "", summary(figures), sep="\n")
 
 
 def main():
@@ -63,8 +55,9 @@ def main():
         sys.exit("usage: bench/gpu_check_record.py WORK OUT.json")
     work, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
     steps = read_steps(work / "steps.tsv")
-    verdicts = text(work / "verdicts.json")
-    figures = figures_of(steps, json.loads(verdicts) if verdicts else None)
+    comparisons = {name: json.loads(text(work / f"verdicts-{name}.json") or "null")
+                   for name in COMPARISONS}
+    figures = figures_of(steps, comparisons)
     record = {"environment": {name: text(work / name)
                               for name in ("date", "commit", "gpu", "nvcc", "compiler")},
               "verdict": summary(figures), "figures": figures, "steps": steps,

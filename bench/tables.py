@@ -26,6 +26,10 @@ def is_time(value):
     return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
 
 
+def is_amount(value):
+    return isinstance(value, (int, float)) and math.isfinite(value) and value >= 0
+
+
 def number(value, form):
     return "-" if value is None else format(value, form)
 

@@ -173,6 +173,7 @@ void qn_param_init(const qn_params *params, int item, uint64_t seed, float *out)
         for (int64_t i = 0; i < p->count; i++) out[i] = p->init == QN_INIT_ONES ? 1.0f : 0.0f;
         return;
     }
+#pragma omp parallel for schedule(static)
     for (int64_t i = 0; i < p->count; i += 4) {
         qn_philox r = qn_philox_at(seed, QN_RANDOM_INIT, (uint32_t)item, (uint64_t)i / 4);
         float z[4];

@@ -1,4 +1,5 @@
-"""bench/compare_step.py: what stands in its table, and which records it refuses."""
+"""bench/compare_step.py: what stands in its tables, which records it refuses, and how each verdict
+passes, fails and abstains."""
 
 import json
 import shutil
@@ -27,7 +28,37 @@ def torch_record(**change):
             "memory_bytes": 25 * 10**9, **change}
 
 
-class Compare(unittest.TestCase):
+H100 = "NVIDIA H100 80GB HBM3"
+MODELS = {"gpt2-124m": (32, 0.8e9, 400000), "qwen2.5-0.5b": (16, 3.1e9, 150000),
+          "qwen2.5-1.5b": (8, 9.5e9, 58000)}
+
+
+def operation(op, seconds, flops=0.0, bytes=0.0, floor_seconds=0.0):
+    return {"op": op, "calls": 1, "seconds": seconds, "flops": flops, "bytes": bytes,
+            "floor_seconds": floor_seconds}
+
+
+def shape_of(model, speed=1.0):
+    """32 sequences of 1024 tokens a step on one H100."""
+    batch, flops, rate = MODELS[model]
+    return {"device": H100, "model": model, "batch_size": batch, "grad_accum": 32 // batch,
+            "step_seconds": 32 * 1024 / (speed * rate), "tokens_per_s": speed * rate,
+            "flops_per_token": flops, "peak_flops_per_s": 989.5e12}
+
+
+def quern_on_h100(model):
+    """Every goal met: the bandwidth by what takes a tenth of the step, but not by what takes
+    less than a hundredth."""
+    shape = shape_of(model)
+    t = shape["step_seconds"]
+    return quern_record(**shape, idle=0.01, operations=[
+        operation("gemm", 0.8 * t, flops=1e12, bytes=1e9, floor_seconds=0.5 * t),
+        operation("adamw", 0.1 * t, bytes=1e9, floor_seconds=0.09 * t),
+        operation("copy", 0.009 * t, bytes=1e6, floor_seconds=0.001 * t),
+        operation("sum", 0.0)])
+
+
+class CompareTest(unittest.TestCase):
     def setUp(self):
         self.dir = Path(tempfile.mkdtemp(prefix="quern-compare-"))
         self.addCleanup(shutil.rmtree, self.dir)
@@ -40,7 +71,11 @@ class Compare(unittest.TestCase):
         return subprocess.run([sys.executable, "-B", SCRIPT, *paths, *more], text=True,
                               capture_output=True, timeout=120)
 
-    def table(self, records, *more, code=0):
+
+class Tables(CompareTest):
+    """Of records of one model, which leave most goals open."""
+
+    def table(self, records, *more, code=3):
         """The lines of the table as lists of cells."""
         out = self.dir / "table.md"
         done = self.run_script(records, "--markdown", out, *more)
@@ -61,21 +96,20 @@ class Compare(unittest.TestCase):
         self.assertEqual(rows, [["gpt2-124m", "bf16", "16", "1024", "1", "163.84", "204.80",
                                  "100000", "80000", "25.0%", "20.0%", "0.50", "0.40", "25.00",
                                  "1.250"]])
-        (ratio,) = json.loads(ratios.read_text())
+        (ratio,) = json.loads(ratios.read_text())["ratios"]
         self.assertAlmostEqual(ratio["speed_over_torch"], 1.25)
 
     def test_one_program_alone(self):
-        (row,) = self.table([quern_record()], code=3)
+        (row,) = self.table([quern_record()])
         self.assertEqual(row[5:], ["163.84", "-", "100000", "-", "-", "-", "0.50", "-", "-", "-"])
-        (row,) = self.table([torch_record(peak_flops_per_s=None)], code=3)
+        (row,) = self.table([torch_record(peak_flops_per_s=None)])
         self.assertEqual(row[9:11], ["-", "-"])
 
     def test_other_shapes_stand_apart(self):
         for change in ({"batch_size": 8}, {"seq_len": 512}, {"grad_accum": 2},
                        {"precision": "fp32"}, {"model": "gpt2-355m"}):
             with self.subTest(change):
-                self.assertEqual(len(self.table([quern_record(**change), torch_record()],
-                                                code=3)), 2)
+                self.assertEqual(len(self.table([quern_record(**change), torch_record()])), 2)
 
     def test_the_best_of_several(self):
         slow = torch_record(step_seconds=0.4, tokens_per_s=40960)
@@ -102,12 +136,150 @@ class Compare(unittest.TestCase):
         self.refuse([torch_record(), torch_record(seq_len=512, peak_flops_per_s=3e14)],
                     "different peaks")
 
+    def test_the_peak_that_quern_names_comes_first(self):
+        (row,) = self.table([quern_record(peak_flops_per_s=2e14), torch_record()])
+        self.assertEqual(row[9:11], ["50.0%", "40.0%"])
+
+    def test_breakdown(self):
+        record = quern_record(idle=0.015, operations=[
+            operation("gemm", 0.1, flops=2e13, bytes=1e9, floor_seconds=0.08),
+            operation("adamw", 0.016384, bytes=3.2768e10, floor_seconds=0.014)])
+        rows = self.table([record])
+        self.assertEqual(rows[1][:2], ["operation", "calls"])
+        self.assertEqual(rows[3:], [
+            ["gemm", "1", "100.000", "61.0%", "80.000", "0.80", "10", "200"],
+            ["adamw", "1", "16.384", "10.0%", "14.000", "0.85", "2000", "-"]])
+        text = self.dir / "table.txt"
+        done = self.run_script([record], "--text", text)
+        self.assertEqual(done.stdout, text.read_text())
+        self.assertIn("163.8 ms a step, GPU idle 1.5%", done.stdout)
+
     def test_files_that_are_no_records(self):
         for text in ("", "[]", "{}", '{"bench": "attention"}', '{"bench": "step"}',
                      json.dumps(quern_record(step_seconds=0)),
+                     json.dumps(quern_record(idle="none")),
+                     json.dumps(quern_record(operations=[{"op": "gemm"}])),
+                     json.dumps(quern_record(operations=[operation("gemm", float("nan"))])),
+                     json.dumps(quern_record(operations=[operation("gemm", 1, bytes=-1)])),
                      json.dumps(torch_record(tokens_per_s=float("nan")))):
             with self.subTest(text):
                 self.refuse([text], "record-0.json")
+
+
+NAMES = ("GPT2", "QWEN", "UTILISATION", "TOKENS", "FLOORS", "IDLE")
+
+
+class Verdicts(CompareTest):
+    def setUp(self):
+        super().setUp()
+        self.quern = {model: quern_on_h100(model) for model in MODELS}
+        self.torch = {model: torch_record(**shape_of(model, speed=0.9)) for model in MODELS}
+
+    def check(self, code, *more, **expected):
+        """The exit status, and the verdicts that differ from PASS."""
+        out = self.dir / "verdicts.json"
+        done = self.run_script([*self.quern.values(), *self.torch.values()], "--json", out, *more)
+        self.assertEqual(done.returncode, code, done.stdout + done.stderr)
+        found = [figure["verdict"] for figure in json.loads(out.read_text())["figures"]]
+        self.assertEqual(found, [expected.get(name, "PASS") for name in NAMES], done.stdout)
+        for state in found:
+            self.assertIn(state, done.stdout)
+        return done.stdout
+
+    def test_all_goals_met(self):
+        self.assertIn("worst 0.900 at", self.check(0))
+
+    def test_as_fast_as_pytorch_is_not_faster(self):
+        self.torch["gpt2-124m"].update(shape_of("gpt2-124m"))
+        self.check(1, GPT2="FAIL")
+        self.torch["qwen2.5-1.5b"].update(shape_of("qwen2.5-1.5b", speed=1.01))
+        self.check(1, GPT2="FAIL", QWEN="FAIL")
+
+    def test_slower_than_pytorch_with_the_model_that_has_no_goal(self):
+        self.torch["qwen2.5-0.5b"].update(shape_of("qwen2.5-0.5b", speed=2))
+        self.check(0)
+
+    def test_what_pytorch_was_not_measured_on(self):
+        del self.torch["gpt2-124m"]
+        self.assertIn("no step of PyTorch", self.check(3, GPT2="NOT MEASURED"))
+
+    def test_what_quern_was_not_measured_on(self):
+        del self.quern["gpt2-124m"]
+        out = self.check(3, GPT2="NOT MEASURED", FLOORS="NOT MEASURED", IDLE="NOT MEASURED")
+        self.assertIn("no step of quern", out)
+        self.assertIn("no profile on a GPU of gpt2-124m", out)
+
+    def test_another_batch_of_pytorch(self):
+        self.torch["gpt2-124m"]["batch_size"] = 16
+        self.assertIn("different batches", self.check(3, GPT2="NOT MEASURED"))
+
+    def test_pytorch_at_less_than_its_best(self):
+        self.torch["gpt2-124m"]["compile"] = False
+        self.torch["qwen2.5-1.5b"]["attention"] = "math"
+        self.check(3, GPT2="NOT MEASURED", QWEN="NOT MEASURED")
+
+    def test_other_lengths_and_precisions_are_not_judged(self):
+        for change in ({"seq_len": 512}, {"precision": "fp32"}):
+            with self.subTest(change):
+                self.setUp()
+                for records in (self.quern, self.torch):
+                    records["gpt2-124m"].update(change)
+                self.check(3, GPT2="NOT MEASURED", FLOORS="NOT MEASURED", IDLE="NOT MEASURED")
+
+    def test_goals_of_one_h100(self):
+        self.quern["qwen2.5-1.5b"].update(tokens_per_s=56500)  # 54.2 % of the peak
+        self.check(1, UTILISATION="FAIL")
+        self.quern["qwen2.5-1.5b"].update(tokens_per_s=54900)
+        self.check(1, UTILISATION="FAIL", TOKENS="FAIL")
+
+    def test_goals_of_one_h100_on_another_card(self):
+        for device in ("NVIDIA H200", "NVIDIA H100 PCIe", "NVIDIA H100 NVL", "Sample GPU"):
+            with self.subTest(device):
+                for record in (*self.quern.values(), *self.torch.values()):
+                    record["device"] = device
+                out = self.check(3, UTILISATION="NOT MEASURED", TOKENS="NOT MEASURED")
+                self.assertIn(f"this is {device}", out)
+
+    def test_the_best_batch_counts_for_them(self):
+        slow = shape_of("qwen2.5-1.5b", speed=0.5)
+        self.quern["small"] = {**quern_on_h100("qwen2.5-1.5b"), **slow, "batch_size": 1}
+        self.check(0)
+
+    def test_without_a_peak(self):
+        for record in (*self.quern.values(), *self.torch.values()):
+            record["peak_flops_per_s"] = 0
+        self.check(3, UTILISATION="NOT MEASURED")
+        self.check(0, "--peak", "989.5")
+        self.check(1, "--peak", "1200", UTILISATION="FAIL")
+
+    def test_an_operation_far_from_its_floor(self):
+        for model in MODELS:
+            with self.subTest(model):
+                self.setUp()
+                adamw = self.quern[model]["operations"][1]
+                adamw["floor_seconds"] = 0.84 * adamw["seconds"]
+                self.assertIn(f"worst 0.840 at {model} adamw", self.check(1, FLOORS="FAIL"))
+
+    def test_a_hundredth_of_the_step_is_judged(self):
+        copy = self.quern["gpt2-124m"]["operations"][2]
+        copy["seconds"] = 0.011 * self.quern["gpt2-124m"]["step_seconds"]
+        self.check(1, FLOORS="FAIL")
+
+    def test_an_idle_gpu(self):
+        self.quern["qwen2.5-0.5b"]["idle"] = 0.02
+        self.assertIn("worst 0.020 at qwen2.5-0.5b", self.check(1, IDLE="FAIL"))
+
+    def test_a_miss_outweighs_what_is_missing(self):
+        del self.quern["gpt2-124m"]
+        self.quern["qwen2.5-0.5b"]["idle"] = 0.5
+        self.check(1, GPT2="NOT MEASURED", FLOORS="NOT MEASURED", IDLE="FAIL")
+
+    def test_on_a_cpu_nothing_is_judged(self):
+        for record in self.quern.values():
+            record.update(idle=None, device="AMD EPYC, 2 threads, AVX2")
+        for record in self.torch.values():
+            record.update(device="cpu", attention="the CPU's")
+        self.check(3, **{name: "NOT MEASURED" for name in NAMES})
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """scripts/gpu_check.sh with stand-ins for the GPU's tools: what fails, hangs or is missing there
 must not pass here."""
 
-import itertools
 import json
 import os
 import shutil
@@ -11,147 +10,141 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import gpu_standins
+
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "scripts" / "gpu_check.sh"
 
 TOOLS = ("memcheck", "racecheck", "synccheck", "initcheck")
-
-# Each stands for the program of its name; FAULT names the one fault of the test.
-STANDINS = {
-    "nvidia-smi": r"""
-case "$FAULT $*" in
-no-gpu*) echo "No devices were found"; exit 6 ;;
-*compute_cap\ *) echo 9.0 ;;
-*) echo "Sample GPU" ;;
-esac""",
-    "nvcc": "printf 'nvcc\\nCuda compilation tools, release 13.0\\nbuild\\n'",
-    "cmake": r"""
-[ "$1" = --build ] || exit 0
-[ "$FAULT" != build ] || { echo "error: no such kernel"; exit 1; }
-mkdir -p "$2"
-cp "$STANDINS/quern-of-test" "$2/quern" """,
-    "ctest": r"""
-case "$FAULT $*" in
-no-sanitize*show-only*) echo '{"tests": []}' ;;
-*show-only*) echo '{"tests": [{"command": ["prim", "--gtest_filter=A.b"]},
-    {"command": ["prim", "--gtest_filter=A.c"]}]}' ;;
-primitives*prim*) echo "1 test failed"; exit 8 ;;
-skipped*prim*) echo "The following tests did not run:" ;;
-hang*prim*) sleep 60 ;;
-esac""",
-    "compute-sanitizer": r"""
-[ "$4" = 99 ] && [ "$5" = prim ] && [ "$6" = --gtest_filter=A.b:A.c ] || exit 1
-[ "$FAULT" != sanitizers ] || { echo "ERROR SUMMARY: 1 error"; exit 99; }""",
-    "quern-of-test": 'exec "$PYTHON_OF_TEST" -B "$STANDINS/quern.py" "$@"',
-    "python": r"""
-case "$FAULT $*" in
-no-torch*attention_torch*) echo "no module named torch"; exit 1 ;;
-*attention_torch*--paths\ math*) exit 0 ;;
-*attention_torch*) exec "$PYTHON_OF_TEST" -B "$STANDINS/torch.py" "$@" ;;
-*) exec "$PYTHON_OF_TEST" -B "$@" ;;
-esac""",
-}
+PEERS = ("fused forward >= 1.0 x FlashAttention-2", "fused backward >= 0.9 x FlashAttention-2")
+FASTER = {model: f"{model} T=1024: faster than PyTorch's compiled step"
+          for model in ("gpt2-124m", "qwen2.5-1.5b")}
+UTILISATION = "qwen2.5-1.5b T=1024: utilisation >= 55%"
+TOKENS = "qwen2.5-1.5b T=1024: >= 55,000 tokens/s (LLM.Q: 58,900)"
+BANDWIDTH = ("operations that only move memory >= 85% of a copy's bandwidth "
+             "(from 1% of a step)")
+IDLE = "GPU idle < 2% of a step"
+STEPS = "environment,build,step,step_peers"  # those of training steps' figures
 
 
-def figures(seconds):
-    return {"run": True, "seconds": seconds, "max_error": 1e-3, "floor_seconds": 0.9 * seconds}
-
-
-def quern_record(args):
-    def option(name):
-        return int(args[args.index(name) + 1])
-
-    rows = []
-    for causal, name in itertools.product((True, False), ("forward", "backward")):
-        row = {"seq_len": option("--seq-lens"), "pass": name, "causal": causal,
-               "naive": figures(5e-3), "fused": figures(1e-3)}
-        if name == "forward" and "--stats" in args:
-            row["fused_stats"] = figures(1.02e-3)
-        rows.append(row)
-    return {"bench": "attention", "device": "Sample GPU", "dtype": "bf16",
-            "batch": option("--batch"), "heads": option("--heads"), "kv_heads": option("--heads"),
-            "head_dim": option("--head-dim"), "window": 0, "results": rows}
-
-
-def torch_record(slow):
-    return {"bench": "attention_torch", "device": "Sample GPU", "dtype": "bfloat16", "results": [
-        {"path": "flash", "pass": name, "batch": 16384 // t, "heads": 2048 // d,
-         "kv_heads": 2048 // d, "head_dim": d, "seq_len": t, "causal": causal,
-         "seconds": 0.5e-3 if slow else 1.01e-3}
-        for d, t, causal, name in itertools.product((64, 128), (1024, 2048, 4096, 8192, 16384),
-                                                    (True, False), ("forward", "backward"))]}
+def not_asked_for(figure):
+    return figure["note"] in ("not run: not asked for", "there is no comparison")
 
 
 class GpuCheck(unittest.TestCase):
     def setUp(self):
         self.dir = Path(tempfile.mkdtemp(prefix="quern-gpu-check-"))
         self.addCleanup(shutil.rmtree, self.dir)
-        self.bin = self.dir / "bin"
-        self.bin.mkdir()
-        for name, body in STANDINS.items():
-            path = self.bin / name
-            path.write_text("#!/bin/bash\n" + body + "\n")
-            path.chmod(0o755)
-        for name, call in [("quern", "quern_record(sys.argv)"),
-                           ("torch", "torch_record(os.environ['FAULT'] == 'slow')")]:
-            (self.bin / f"{name}.py").write_text(
-                f"import json, os, sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
-                "from test_gpu_check import *\n"
-                f"open(sys.argv[sys.argv.index('--json') + 1], 'w').write(json.dumps({call}))\n")
+        self.environment = gpu_standins.install(self.dir / "bin")
         self.out = self.dir / "out"
 
     def run_script(self, fault="none", *more):
-        environment = {**os.environ, "PATH": f"{self.bin}:{os.environ['PATH']}", "FAULT": fault,
-                       "STANDINS": str(self.bin), "PYTHON": str(self.bin / "python"),
-                       "PYTHON_OF_TEST": sys.executable}
+        environment = {**os.environ, **self.environment, "FAULT": fault}
         return subprocess.run([SCRIPT, "--out", self.out, "--build", self.dir / "build", *more],
                               env=environment, text=True, capture_output=True, timeout=120)
 
-    def check(self, code, fault, states={}, verdicts={}):
+    def check(self, code, fault, states={}, verdicts={}, steps=None):
         """Exit status; states of the steps that did not pass; figures that did not pass."""
-        done = self.run_script(fault)
+        done = self.run_script(fault, *(["--steps", steps] if steps else []))
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         record = json.loads((self.out / "gpu-check.json").read_text())
         self.assertEqual({s["name"]: s["state"] for s in record["steps"]
                           if s["state"] != "passed"}, states, done.stdout)
         self.assertEqual({f["goal"]: f["verdict"] for f in record["figures"]
-                          if f["verdict"] != "PASS"}, verdicts, done.stdout)
+                          if f["verdict"] != "PASS" and not not_asked_for(f)},
+                         verdicts, done.stdout)
         self.assertFalse((self.out / "unfinished").exists())
+        self.stdout = done.stdout
         return record
 
     def test_everything_passes(self):
         record = self.check(0, "none")
-        self.assertEqual(len(record["figures"]), 7 + 5)
-        self.assertEqual(len(record["steps"]), 13)
+        self.assertEqual(len(record["figures"]), 8 + 6 + 5)
+        self.assertEqual(len(record["steps"]), 16)
         self.assertEqual(record["environment"]["gpu"], "Sample GPU")
         self.assertIn("release 13.0", record["environment"]["nvcc"])
-        self.assertEqual(len(record["records"]), 10 + 1 + 1)
-        for name in ("attention.txt", "attention.md", "logs.tar.gz"):
+        self.assertEqual(len(record["records"]), 10 + 1 + 1 + 4 + 3)
+        for name in ("attention.txt", "attention.md", "training.txt", "training.md",
+                     "logs.tar.gz"):
             self.assertTrue((self.out / name).exists(), name)
+        self.assertRegex(self.stdout, r"qwen2.5-1.5b +bf16 +8 +1024 +4 ")
+        self.assertIn("gpt2-124m, bf16, batch 32 x 1024 x 1 micro-steps", self.stdout)
+        for figure in record["figures"]:
+            self.assertEqual(self.stdout.count(figure["goal"]), 1, figure["goal"])
 
-    def test_a_failing_primitive(self):
-        self.check(1, "primitives", {"primitives": "failed"},
-                   {"device primitives conform": "FAIL"})
+    def test_failing_tests(self):
+        for step, goal in (("primitives", "device primitives conform"),
+                           ("conformance", "every operation of the CUDA backend conforms"),
+                           ("models", "models and training on the CUDA backend follow the CPU's")):
+            with self.subTest(step):
+                self.check(1, step, {step: "failed", "comparison": "not run"}, {goal: "FAIL"},
+                           "build,primitives,conformance,models")
 
     def test_skipped_tests_prove_nothing(self):
-        self.check(1, "skipped", {"primitives": "failed"}, {"device primitives conform": "FAIL"})
+        self.check(1, "skipped", {"primitives": "failed", "comparison": "not run"},
+                   {"device primitives conform": "FAIL"}, "build,primitives")
 
     def test_each_sanitizer(self):
-        self.check(1, "sanitizers", {tool: "failed" for tool in TOOLS},
-                   {f"{tool} is clean": "FAIL" for tool in TOOLS})
+        self.check(1, "sanitizers",
+                   {**{tool: "failed" for tool in TOOLS}, "comparison": "not run"},
+                   {f"{tool} is clean": "FAIL" for tool in TOOLS}, "build," + ",".join(TOOLS))
+        self.assertIn("prim: status 99: ERROR SUMMARY",
+                      subprocess.run(["tar", "-xOf", self.out / "logs.tar.gz",
+                                      "logs/memcheck.log"], capture_output=True,
+                                     text=True).stdout)
 
-    def test_no_tests_for_the_sanitizers(self):
-        self.check(3, "no-sanitize", {tool: "not run" for tool in TOOLS},
-                   {f"{tool} is clean": "NOT MEASURED" for tool in TOOLS})
+    def test_no_tests_for_a_sanitizer_is_no_clean_bill(self):
+        self.check(1, "no-sanitize", {"memcheck": "failed", "comparison": "not run"},
+                   {"memcheck is clean": "FAIL"}, "build,memcheck")
 
     def test_a_slower_kernel(self):
-        self.check(1, "slow", {}, {"fused forward >= 1.0 x FlashAttention-2": "FAIL",
-                                   "fused backward >= 0.9 x FlashAttention-2": "FAIL"})
+        self.check(1, "slow", {}, {goal: "FAIL" for goal in PEERS},
+                   "build,bench,peers,long")
 
     def test_no_pytorch(self):
-        self.check(3, "no-torch", {"peers": "failed", "peers_math": "failed"},
-                   {"fused forward >= 1.0 x FlashAttention-2": "NOT MEASURED",
-                    "fused backward >= 0.9 x FlashAttention-2": "NOT MEASURED"})
+        self.check(3, "no-torch",
+                   {"peers": "failed", "step_peers": "failed", "peers_math": "failed"},
+                   {goal: "NOT MEASURED" for goal in (*PEERS, *FASTER.values())})
+
+    def test_each_goal_of_training_steps(self):
+        for fault, goals in (("slow-step", FASTER.values()), ("bandwidth", [BANDWIDTH]),
+                             ("idle", [IDLE])):
+            with self.subTest(fault):
+                self.check(1, fault, {}, {goal: "FAIL" for goal in goals}, STEPS)
+
+    def test_one_model_that_cannot_be_measured(self):
+        record = self.check(3, "one-model", {"step": "failed"},
+                            {goal: "NOT MEASURED"
+                             for goal in (FASTER["gpt2-124m"], BANDWIDTH, IDLE)}, STEPS)
+        self.assertIn("step-qwen2.5-0.5b", record["records"])
+
+    def test_both_programs_at_the_batch_that_fits(self):
+        records = self.check(3, "none", {}, {}, STEPS)["records"]
+        self.assertEqual(records["step-gpt2-1.5b"]["batch_size"], 1)  # the largest that fits
+        shapes = {"gpt2-124m": (32, 1), "qwen2.5-0.5b": (16, 2), "qwen2.5-1.5b": (8, 4)}
+        for model, shape in shapes.items():
+            for name in (f"step-{model}", f"step-{model}-torch"):
+                self.assertEqual((records[name]["batch_size"], records[name]["grad_accum"]), shape)
+
+    def test_records_that_do_not_go_together(self):
+        record = self.check(3, "another", {"comparison": "failed"}, {}, STEPS)
+        figures = {figure["goal"]: figure["verdict"] for figure in record["figures"]}
+        self.assertEqual(figures["training steps beside PyTorch's"], "NOT MEASURED")
+
+    def test_a_small_card(self):
+        left_out = [FASTER["qwen2.5-1.5b"], UTILISATION, TOKENS, BANDWIDTH, IDLE]
+        records = self.check(3, "tight", {}, {goal: "NOT MEASURED" for goal in left_out},
+                             STEPS)["records"]
+        self.assertEqual({name: record["batch_size"] for name, record in records.items()},
+                         {"step-gpt2-124m": 32, "step-gpt2-124m-torch": 32,
+                          "step-qwen2.5-0.5b": 8, "step-qwen2.5-0.5b-torch": 8})
+
+    def test_no_model_fits(self):
+        self.check(3, "tiny", {"step": "failed", "comparison": "not run"}, {}, STEPS)
+
+    def test_a_plan_that_says_nothing(self):
+        self.check(3, "plan", {"step": "failed", "step_peers": "failed", "comparison": "not run"},
+                   {}, STEPS)
 
     def test_without_a_build_nothing_that_needs_it_runs(self):
         done = self.run_script("build")
@@ -159,16 +152,18 @@ class GpuCheck(unittest.TestCase):
         record = json.loads((self.out / "gpu-check.json").read_text())
         states = {step["name"]: step["state"] for step in record["steps"]}
         self.assertEqual(states["build"], "failed")
-        for name in ("primitives", "conformance", "bench", "long", "memcheck"):
+        for name in ("primitives", "conformance", "models", "bench", "step", "step_peers",
+                     "long", "memcheck"):
             self.assertEqual(states[name], "not run")
         self.assertEqual(states["peers"], "passed")
 
     def test_a_step_that_hangs_leaves_time_for_none_after_it(self):
-        self.assertEqual(self.run_script("hang", "--minutes", "0.6").returncode, 3)
+        self.assertEqual(self.run_script("hang", "--minutes", "0.7", "--steps",
+                                         "build,primitives,bench,step").returncode, 3)
         record = json.loads((self.out / "gpu-check.json").read_text())
         states = {step["name"]: step["state"] for step in record["steps"]}
         self.assertEqual(states["primitives"], "timed out")
-        self.assertEqual(states["bench"], "not run")
+        self.assertEqual((states["bench"], states["step"]), ("not run", "not run"))
         verdicts = {f["goal"]: f["verdict"] for f in record["figures"]}
         self.assertEqual(verdicts["device primitives conform"], "NOT MEASURED")
         self.assertNotIn("FAIL", verdicts.values())
@@ -180,6 +175,22 @@ class GpuCheck(unittest.TestCase):
         self.assertEqual([step["name"] for step in record["steps"]],
                          ["environment", "peers", "comparison"])
 
+    def steps_of(self, *args):
+        done = self.run_script("no-gpu", "--dry-run", *args)
+        self.assertEqual(done.returncode, 0)
+        return [line.split()[0] for line in done.stdout.splitlines()]
+
+    def test_groups_of_steps(self):
+        steps = self.steps_of()
+        training, attention = (self.steps_of("--steps", x) for x in ("training", "attention"))
+        self.assertEqual({*training, *attention}, {*steps})
+        self.assertEqual([x for x in steps if x in training], training)
+        self.assertTrue({"models", "step", "step_peers"} <= {*training} - {*attention})
+        self.assertTrue({"bench", "peers", "long"} <= {*attention} - {*training})
+        self.assertEqual(self.steps_of("--steps", "attention,training"), steps)
+        self.assertEqual(self.steps_of("--steps", "training,long"),
+                         [x for x in steps if x in (*training, "long")])
+
     def test_no_gpu(self):
         done = self.run_script("no-gpu")
         self.assertEqual(done.returncode, 1)
@@ -187,9 +198,7 @@ class GpuCheck(unittest.TestCase):
         self.assertFalse(self.out.exists())
 
     def test_dry_run_needs_no_gpu(self):
-        done = self.run_script("no-gpu", "--dry-run")
-        self.assertEqual(done.returncode, 0)
-        self.assertEqual(len(done.stdout.splitlines()), 13)
+        self.assertEqual(len(self.steps_of()), 16)
         self.assertFalse(self.out.exists())
 
     def test_wrong_options(self):
