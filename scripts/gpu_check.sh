@@ -32,7 +32,7 @@ where matplotlib is installed.
 PYTHON names the Python that has PyTorch (default python3).
 
 Exit status: 0 when every figure passes, 1 when one fails or there is no GPU, 2 for a wrong
-option, 3 when none fails but some could not be measured.
+option, 3 when none fails but some could not be measured, or were not asked for.
 END
 }
 
