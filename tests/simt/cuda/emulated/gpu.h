@@ -3,6 +3,7 @@
 #define QUERN_TESTS_SIMT_CUDA_GPU_H
 
 #include <cstddef>
+#include <cstdint>
 
 #include "cuda_runtime_api.h"
 
@@ -29,6 +30,7 @@ struct CublasLtUse {
     int products;     // launched
     int epilogues;    // of these, with an epilogue
     int descriptions; // of any kind, created and not destroyed
+    uint32_t aligned; // bytes, the least that the last search was told of its matrices
 };
 CublasLtUse cublaslt_use();
 
