@@ -9,10 +9,12 @@
 #define TEXT(x) TEXT_OF(x)
 #define LIBRARY "libcublasLt.so." TEXT(CUBLAS_VER_MAJOR)
 
-/* Where the system looks, then where the build found it. */
+/* Where the system looks, then where the build found it. Once opened it stays in memory: kernels
+ * of it may be part of a graph, threads of it may be left, and the driver knows its code. */
 static void *find_library(void) {
-    void *library = dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    return library ? library : dlopen(QN_CUDA_LIBRARY_DIR "/" LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    const int flags = RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE;
+    void *library = dlopen(LIBRARY, flags);
+    return library ? library : dlopen(QN_CUDA_LIBRARY_DIR "/" LIBRARY, flags);
 }
 
 static qn_status find_functions(qn_cublaslt *blas) {

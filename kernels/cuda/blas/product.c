@@ -3,17 +3,32 @@
  * being captured into a graph takes it. */
 #include "product.h"
 
-enum { ALIGN_BYTES = 16, ALIGN_BF16 = 8 };
+#include "check/check.h"
+
+enum { ALIGN_BYTES = 256, ALIGN_BF16 = 8 };
+
+/* ---- scratch memory --------------------------------------------------------- */
 
 /* NVIDIA recommends 32 MiB from Hopper on, 4 MiB before. */
-size_t qn_product_workspace(const qn_cuda *cuda) {
+static size_t scratch_bytes(const qn_cuda *cuda) {
     return (size_t)(cuda->major >= 9 ? 32 : 4) << 20;
+}
+
+/* cuBLASLt 12.9 and later may fail where it does not begin at a multiple of 256 bytes, to which a
+ * workspace need not be aligned. */
+size_t qn_product_workspace(const qn_cuda *cuda) {
+    return scratch_bytes(cuda) + ALIGN_BYTES - QN_WORKSPACE_ALIGN;
+}
+
+static void *scratch_in(void *workspace) {
+    const uintptr_t past = (uintptr_t)workspace % ALIGN_BYTES;
+    return (char *)workspace + (past ? ALIGN_BYTES - past : 0);
 }
 
 /* ---- the key ---------------------------------------------------------------- */
 
-/* The largest power of 2, up to what an access of one thread takes, that divides every address
- * of a matrix. */
+/* The largest power of 2 that divides every address of a matrix, up to that of which cuBLASLt
+ * makes a difference: some of its algorithms are for matrices aligned to more than 16 bytes. */
 static int64_t alignment_of(const qn_factor *x, int64_t batch) {
     uint64_t bits = (uint64_t)(uintptr_t)x->data | ALIGN_BYTES;
     if (batch > 1) bits |= (uint64_t)x->step * qn_dtype_size(x->dtype);
@@ -56,7 +71,7 @@ static qn_status run_plan(qn_stream *stream, const qn_product *p, const qn_matmu
     const qn_cublaslt *blas = &cuda->blas;
     QN_BLAS_TRY(blas->Matmul(blas->handle, plan->product, &p->alpha, p->b.data, plan->b, p->a.data,
                              plan->a, &p->beta, p->c.data, plan->c, p->c.data, plan->c,
-                             &plan->algorithm, workspace, qn_product_workspace(cuda),
+                             &plan->algorithm, scratch_in(workspace), scratch_bytes(cuda),
                              qn_cuda_handle(stream)),
                 "multiplying matrices");
     return QN_OK;
@@ -70,7 +85,7 @@ qn_status qn_try_multiply(qn_stream *stream, const qn_product *p, void *workspac
     *done = false;
     pthread_mutex_lock(&cuda->plans.lock);
     qn_status status = qn_matmul_plan_cache_find(&cuda->plans, &cuda->blas, &key, extras,
-                                                 qn_product_workspace(cuda), &plan);
+                                                 scratch_bytes(cuda), &plan);
     if (!status && plan->has_algorithm) {
         status = run_plan(stream, p, plan, workspace);
         *done = !status;

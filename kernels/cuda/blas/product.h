@@ -28,7 +28,7 @@ typedef struct qn_product {
     int64_t aux_row;
 } qn_product;
 
-/* Bytes of scratch memory for any product; fixed for a device. */
+/* Bytes of workspace for any product, aligned like every workspace; fixed for a device. */
 size_t qn_product_workspace(const qn_cuda *cuda);
 
 /* QN_CODE_UNSUPPORTED where cuBLASLt has no algorithm. */

@@ -1,8 +1,10 @@
 // cublaslt.cc: descriptions, the choice of an algorithm, and the call. It refuses what the real
 // one refuses by its manual and header, and what they leave open: an epilogue over a batch, a
-// bias or an operand of an epilogue that is not aligned to 16 bytes.
+// bias or an operand of an epilogue that is not aligned to 16 bytes, a workspace that is not to
+// 256.
 #include "simt/cuda/emulated/cublaslt.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "simt/cuda/emulated/gpu.h"
@@ -12,7 +14,7 @@ using namespace simt;
 
 struct cublasLtContext {};
 
-enum { ALIGN_BYTES = 16, ALIGN_AUX = 8, OUTPUT_PARTS = 8 };
+enum { ALIGN_BYTES = 16, ALIGN_WORKSPACE = 256, ALIGN_AUX = 8, OUTPUT_PARTS = 8 };
 
 static CublasLtUse use;
 CublasLtUse simt::cublaslt_use() { return use; }
@@ -200,6 +202,7 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
         return CUBLAS_STATUS_INVALID_VALUE;
     for (uint32_t bytes : preference->alignment)
         if (!is_power_of_2(bytes)) return CUBLAS_STATUS_INVALID_VALUE;
+    use.aligned = *std::min_element(preference->alignment, preference->alignment + 4);
     if (!has_algorithm(*product, *a, *b, *c, *d, *preference)) return CUBLAS_STATUS_NOT_SUPPORTED;
     Chosen chosen = {};
     chosen.workspace = preference->workspace;
@@ -229,7 +232,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
         !has_extras(*product, *d_layout) || !a || !b || !d || (!c && *(const float *)beta != 0) ||
         (c == d && c_layout->ld != d_layout->ld))
         return CUBLAS_STATUS_INVALID_VALUE;
-    if (workspace_bytes < chosen.workspace || (chosen.workspace && !is_aligned(workspace)))
+    if (workspace_bytes < chosen.workspace ||
+        (chosen.workspace && (!workspace || (uintptr_t)workspace % ALIGN_WORKSPACE)))
         return CUBLAS_STATUS_INVALID_VALUE;
     const Product p = {*product,
                        *a_layout,

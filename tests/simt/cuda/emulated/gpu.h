@@ -35,6 +35,7 @@ struct CublasLtUse {
     int products;     // launched
     int epilogues;    // of these, with an epilogue
     int descriptions; // of any kind, created and not destroyed
+    uint32_t aligned; // bytes, the least that the last search was told of its matrices
 };
 CublasLtUse cublaslt_use();
 

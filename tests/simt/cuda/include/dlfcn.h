@@ -6,7 +6,7 @@
 extern "C" {
 #endif
 
-enum { RTLD_LOCAL = 0, RTLD_NOW = 2 };
+enum { RTLD_LOCAL = 0, RTLD_NOW = 2, RTLD_NODELETE = 0x1000 };
 
 #define dlopen simt_dlopen
 #define dlsym simt_dlsym

@@ -140,9 +140,9 @@ TEST_F(CublasLt, RefusesShapesThatDoNotMatch) {
 TEST_F(CublasLt, RefusesAWorkspaceThatIsTooSmallOrMisaligned) {
     ASSERT_EQ(choose(), CUBLAS_STATUS_SUCCESS);
     EXPECT_EQ(multiply(255), CUBLAS_STATUS_INVALID_VALUE);
-    workspace = (char *)workspace + 8;
+    workspace = (char *)workspace + 128;
     EXPECT_EQ(multiply(), CUBLAS_STATUS_INVALID_VALUE);
-    workspace = (char *)workspace - 8;
+    workspace = (char *)workspace - 128;
 }
 
 TEST_F(CublasLt, RefusesAnAlgorithmThatWasChosenForAnotherProduct) {

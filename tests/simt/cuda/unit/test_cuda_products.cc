@@ -76,6 +76,36 @@ TEST_F(CudaProducts, APlanIsMadeOnce) {
     });
 }
 
+// Memory of the tests begins a guard past a multiple of 256 bytes.
+TEST_F(CudaProducts, AlgorithmsAreChosenForTheWholeAlignment) {
+    on_each_backend([&](Device &d) {
+        Call(d, QN_EPILOGUE_NONE, 4, 8, 16, Layout::kDense).run();
+        EXPECT_EQ(simt::cublaslt_use().aligned, (uint32_t)DeviceBytes::kGuard);
+        Call(d, QN_EPILOGUE_NONE, 4, 8, 16, Layout::kPadded).run();
+        EXPECT_LT(simt::cublaslt_use().aligned, 16u);
+    });
+}
+
+// A workspace is aligned to 64 bytes, and cuBLASLt is handed what it needs of it.
+TEST_F(CudaProducts, AnyWorkspaceServes) {
+    on_each_backend([&](Device &d) {
+        qn_gemm_args args = {};
+        Stored a(d, {8, 16}), b(d, {16, 8}), c(d, {8, 8});
+        args.a = a;
+        args.b = b;
+        args.c = c;
+        args.compute = QN_BF16;
+        const size_t bytes = d.ops().gemm_workspace(d.backend, &args);
+        for (size_t past : {0, 64, 128, 192}) {
+            Workspace workspace(d, past + bytes);
+            args.workspace = (char *)workspace.data() + past;
+            expect_ok(d.ops().gemm(d.stream, &args));
+            expect_ok(d.ops().stream_sync(d.stream));
+            workspace.expect_guards_intact();
+        }
+    });
+}
+
 TEST_F(CudaProducts, TheTableOfPlansGrows) {
     on_each_backend([&](Device &d) {
         const int before = searches();
