@@ -6,6 +6,8 @@ ptxas_report.py --nvcc NVCC [--write] [ARCH...]   compiles all kernels for these
 """
 
 import argparse
+import concurrent.futures
+import os
 import pathlib
 import re
 import subprocess
@@ -52,7 +54,7 @@ def readable(symbol):
 
 def compiled(nvcc, source, arch):
     with tempfile.TemporaryDirectory() as folder:
-        text = run(nvcc, "-std=c++17", "-O3", "-lineinfo", f"-arch=sm_{arch}", "-cubin",
+        text = run(nvcc, "-std=c++17", "-O3", "-lineinfo", "-Werror=all-warnings", f"-arch=sm_{arch}", "-cubin",
                    "-Xptxas", "-v", f"-I{ROOT / 'include'}", f"-I{ROOT / 'kernels'}",
                    f"-I{ROOT / 'kernels' / 'cuda'}",
                    str(source), "-o", f"{folder}/kernel.cubin")
@@ -78,8 +80,11 @@ def main():
         rows = [row for report in sorted(pathlib.Path(options.reports).rglob("*.ptxas"))
                 for row in parse(report.read_text())]
     else:
-        rows = [row for source in sorted((ROOT / "kernels" / "cuda").rglob("*.cu"))
-                for arch in options.arch for row in compiled(options.nvcc, source, arch)]
+        jobs = [(source, arch) for source in sorted((ROOT / "kernels" / "cuda").rglob("*.cu"))
+                for arch in options.arch]
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = pool.map(lambda job: list(compiled(options.nvcc, *job)), jobs)
+            rows = [row for group in found for row in group]
     if not rows:
         sys.exit("no kernel found in ptxas's reports")
     failed = False

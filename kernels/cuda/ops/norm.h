@@ -41,7 +41,7 @@ typedef struct qn_norm_params {
 
 int qn_cuda_launch_norm_forward(const qn_norm_params *, const qn_cuda_queue *);
 
-/* Blocks of a backward pass. */
+/* Blocks of a backward pass, at most. */
 int64_t qn_cuda_norm_backward_blocks(int64_t n_rows, int64_t cols, const qn_cuda_queue *);
 int qn_cuda_launch_norm_backward(const qn_norm_params *, const qn_cuda_queue *);
 

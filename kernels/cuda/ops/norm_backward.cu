@@ -178,6 +178,11 @@ QN_DEVICE void write_gradient(const gradient_row &row, const gradient_inputs (&h
     }
 }
 
+/* LayerNorm's threads need more registers. */
+template <typename S, bool CENTRED> constexpr int resident_blocks() {
+    return CENTRED && S::BLOCKS > 1 ? S::BLOCKS - 1 : S::BLOCKS;
+}
+
 /* ---- the kernel of the rows -------------------------------------------------------------- */
 
 /* One block: S::ROWS rows at a time, and rows a grid further on when these are done; threads as
@@ -187,7 +192,7 @@ QN_DEVICE void write_gradient(const gradient_row &row, const gradient_inputs (&h
  * Bytes an element: 4 in and 2 out, with dresidual 6 in; weight comes from the caches, and 8 bytes
  * a column and block go out (4 in RMSNorm). 11 operations an element, LayerNorm 14. */
 template <typename S, bool CENTRED>
-__global__ void __launch_bounds__(S::THREADS, S::BLOCKS)
+__global__ void __launch_bounds__(S::THREADS, (resident_blocks<S, CENTRED>()))
     norm_backward_kernel(const __grid_constant__ qn_norm_params p) {
     QN_SHARED(float, parts, [S::WARPS]);
     QN_SHARED(row_slots<S>, slots, );
@@ -243,13 +248,15 @@ __global__ void __launch_bounds__(ADD_THREADS)
 
 /* ---- launching --------------------------------------------------------------------------- */
 
-template <typename S> static unsigned blocks_of(int64_t n_rows, const qn_cuda_queue *queue) {
-    return qn_cuda_blocks(queue, n_rows, S::ROWS, S::BLOCKS);
+template <typename S, bool CENTRED>
+static unsigned blocks_of(int64_t n_rows, const qn_cuda_queue *queue) {
+    return qn_cuda_blocks(queue, n_rows, S::ROWS, resident_blocks<S, CENTRED>());
 }
 
 int64_t qn_cuda_norm_backward_blocks(int64_t n_rows, int64_t cols, const qn_cuda_queue *queue) {
-    return with_norm_shape(
-        cols, [=](auto shape) { return (int64_t)blocks_of<decltype(shape)>(n_rows, queue); });
+    return with_norm_shape(cols, [=](auto shape) {
+        return (int64_t)blocks_of<decltype(shape), false>(n_rows, queue);
+    });
 }
 
 static void launch_add(const qn_norm_params &p, float *gradient, const float *partials,
@@ -260,7 +267,7 @@ static void launch_add(const qn_norm_params &p, float *gradient, const float *pa
 
 template <typename S, bool CENTRED>
 static int launch(const qn_norm_params &p, const qn_cuda_queue *queue) {
-    const unsigned blocks = blocks_of<S>(p.n_rows, queue);
+    const unsigned blocks = blocks_of<S, CENTRED>(p.n_rows, queue);
     QN_LAUNCH((norm_backward_kernel<S, CENTRED>), dim3(blocks), dim3(S::THREADS), 0, queue->stream,
               p);
     launch_add(p, p.dweight, p.partials, blocks, queue);

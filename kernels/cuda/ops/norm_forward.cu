@@ -101,7 +101,7 @@ QN_DEVICE void write_normal(const held_row<S> &held, const bf16 *row, bf16 *out,
  * where a row has several. Bytes an element: 2 in, 2 out; with a residual 4 in, 4 out; weight and
  * bias come from the caches. 4 operations an element, LayerNorm 7. */
 template <typename S, bool CENTRED>
-__global__ void __launch_bounds__(S::THREADS, 768 / S::THREADS)
+__global__ void __launch_bounds__(S::THREADS, (CENTRED ? 512 : 768) / S::THREADS)
     norm_forward_kernel(const __grid_constant__ qn_norm_params p) {
     QN_SHARED(float, parts, [S::WARPS]);
     for (int64_t first = (int64_t)blockIdx.x * S::ROWS; first < p.n_rows;
