@@ -10,7 +10,7 @@ micro-batch of random tokens, the norm of the gradient clipped, AdamW, the loss 
 compiled as a whole, attention is FlashAttention, AdamW is fused. With --precision bf16 parameters,
 gradients and moments are fp32, products and the residual stream bf16 by autocast, the logits cast
 to fp32 for the loss. Operations a token are 6N + 6LTd, as `quern bench step` counts them;
-utilisation is their share of the card's dense bf16 peak as its maker states it.
+utilisation is their share of --peak; bench/compare_step.py takes the peak from quern's record.
 """
 import argparse
 import contextlib
@@ -29,10 +29,6 @@ except ImportError as error:
     sys.exit(f"step_torch.py: PyTorch cannot be imported: {error}")
 from models_torch import Transformer, flops_per_token, shape_of
 from peer import describe, positive, query_gpu, write
-
-# Dense bf16 with fp32 sums, in TFLOP/s, from the data sheets. The first name that fits counts.
-PEAKS = (("H100 PCIe", 756), ("H100 NVL", 835), ("H100", 989), ("H200", 989), ("B200", 2250),
-         ("A100", 312), ("L40S", 362), ("RTX 4090", 165), ("RTX 3090", 71))
 
 LEARNING_RATE, BETAS, DECAY, CLIP = 1e-4, (0.9, 0.99), 0.02, 1.0
 
@@ -149,13 +145,6 @@ def product_rate(m, n, k, dtype, device):
 
 # ---- measuring -----------------------------------------------------------------------------------
 
-def peak_of(options, name):
-    """Operations a second; None for a device that the table lacks."""
-    if options.peak:
-        return 1e12 * options.peak
-    return next((1e12 * peak for part, peak in PEAKS if part in name), None)
-
-
 def measure(training, options, shape, device):
     """Steps and the ceiling in turn, so that both see the same machine."""
     dtype = torch.bfloat16 if options.precision == "bf16" else torch.float32
@@ -234,7 +223,8 @@ def parse_arguments():
                         help="steps before them, which compile (default 5)")
     parser.add_argument("--no-compile", dest="compile", action="store_false")
     parser.add_argument("--device", default="cuda", help="cuda, cuda:N or cpu (default cuda)")
-    parser.add_argument("--peak", type=float, help="TFLOP/s of the card (default: its maker's)")
+    parser.add_argument("--peak", type=float, help="dense bf16 TFLOP/s of the card, for its "
+                        "utilisation (`quern info --device` knows many)")
     parser.add_argument("--json", help="write the figures there too")
     return parser.parse_args()
 
@@ -255,7 +245,7 @@ def main():
     record = describe_run(options, device)
     record.update(figures(options, times, rate, memory,
                           flops_per_token(training.model, options.seq_len),
-                          peak_of(options, record["device"])))
+                          1e12 * options.peak if options.peak else None))
     if device.type == "cuda":
         record["gpu_after"] = query_gpu(device)
     show(record)
