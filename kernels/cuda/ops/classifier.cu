@@ -12,20 +12,20 @@ enum { THREADS = 256, WARPS = THREADS / 32, STEP = THREADS * VECTOR };
 
 /* The largest logit so far and Σ e^(logit − it). The difference is taken before it is scaled:
  * logits of 10⁴ keep the digits in which they differ. A NaN stays in the sum. */
-struct running {
+struct softmax_part {
     float most, sum;
 };
 
 QN_DEVICE float exp_of(float x) { return exp2_approx(1.44269504f * x); }
 
-QN_DEVICE running merge(running a, running b) {
+QN_DEVICE softmax_part merge(softmax_part a, softmax_part b) {
     const float most = fmaxf(a.most, b.most);
     return {most, a.sum * exp_of(a.most - most) + b.sum * exp_of(b.most - most)};
 }
 
 /* Merges the first n of eight logits. */
-QN_DEVICE void take(running &x, const vector8 &logits, int64_t n) {
-    running eight = {-FLT_MAX, 0};
+QN_DEVICE void take(softmax_part &x, const vector8 &logits, int64_t n) {
+    softmax_part eight = {-FLT_MAX, 0};
 #pragma unroll
     for (int i = 0; i < VECTOR; i++)
         if (i < n) eight.most = fmaxf(eight.most, logits.x[i]);
@@ -38,7 +38,7 @@ QN_DEVICE void take(running &x, const vector8 &logits, int64_t n) {
 }
 
 /* Over the block, in every thread and in the same order. `warps` lies in shared memory. */
-QN_DEVICE running merge_block(running x, running (&warps)[WARPS]) {
+QN_DEVICE softmax_part merge_block(softmax_part x, softmax_part (&warps)[WARPS]) {
 #pragma unroll
     for (int away = 16; away > 0; away /= 2)
         x = merge(x, {__shfl_xor_sync(0xffffffffu, x.most, away),
@@ -85,7 +85,7 @@ QN_DEVICE void write_gradient(float *row, int64_t vocab, float most, float scale
 __global__ void __launch_bounds__(THREADS)
     cross_entropy(const __grid_constant__ qn_cuda_logits logits, const int32_t *targets,
                   float *losses, bool wants_gradient, float grad_scale) {
-    QN_SHARED(running, warps, [WARPS]);
+    QN_SHARED(softmax_part, warps, [WARPS]);
     const int64_t vocab = logits.vocab, target = targets[blockIdx.x];
     float *const row = logits.data + blockIdx.x * logits.row_floats;
     if (target < 0) { /* whatever the logits are: they may be NaN */
@@ -94,7 +94,7 @@ __global__ void __launch_bounds__(THREADS)
         return;
     }
     const float chosen = target < vocab ? row[target] : NAN; /* before it is overwritten */
-    running x = {-FLT_MAX, 0};
+    softmax_part x = {-FLT_MAX, 0};
     for (int64_t j = threadIdx.x * VECTOR; j < vocab; j += STEP) take(x, load8(row + j), vocab - j);
     x = merge_block(x, warps);
     if (threadIdx.x == 0) losses[blockIdx.x] = logf(x.sum) + (x.most - chosen);
