@@ -10,8 +10,7 @@
 qn_status qn_ceilings_find(qn_backend *backend, const qn_device_info *device, qn_ceilings *out) {
     *out = (qn_ceilings){.flops_how = "measured", .bytes_how = "measured"};
     QN_TRY(qn_measure_copy(backend, &out->bytes_per_s));
-    qn_status status =
-        qn_measure_gemm(backend, QN_PRECISION_AUTO, 2048, 2048, 1024, 0.2, &out->flops_per_s);
+    qn_status status = qn_measure_ceiling(backend, QN_PRECISION_AUTO, 0.2, &out->flops_per_s);
     if (!status || qn_status_code(status) != QN_CODE_UNSUPPORTED) return status;
     qn_status_free(status);
     out->flops_per_s = qn_gpu_peak(device->name);

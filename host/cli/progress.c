@@ -26,8 +26,8 @@ qn_status qn_progress_open(const qn_train_options *options, qn_progress *out) {
     char *note; /* training tells it */
     QN_TRY(qn_backend_open(options->backend, (int)options->threads, &backend, &note));
     free(note);
-    qn_status status = qn_measure_gemm(backend, (qn_precision)options->precision, 1024, 1024, 512,
-                                       0.2, &out->peak);
+    qn_status status =
+        qn_measure_ceiling(backend, (qn_precision)options->precision, 0.2, &out->peak);
     backend->ops->close(backend);
     return status;
 }

@@ -97,6 +97,10 @@ qn_status qn_generate(qn_model *model, const int32_t *prompt, int64_t count, int
 qn_status qn_measure_gemm(qn_backend *backend, qn_precision precision, int64_t m, int64_t n,
                           int64_t k, double seconds, double *flops_per_s);
 
+/* The same of a product that is large enough for the device. */
+qn_status qn_measure_ceiling(qn_backend *backend, qn_precision precision, double seconds,
+                             double *flops_per_s);
+
 /* Bytes a second, read and written, of a copy on the device: the best of a few. */
 qn_status qn_measure_copy(qn_backend *backend, double *bytes_per_s);
 

@@ -9,9 +9,13 @@ enum { ALIGN_BYTES = 256, ALIGN_BF16 = 8 };
 
 /* ---- scratch memory --------------------------------------------------------- */
 
-/* NVIDIA recommends 32 MiB from Hopper on, 4 MiB before. */
+/* Where a product has fewer tiles than the device multiprocessors, the sum over k is split, and its
+ * parts meet here in fp32: room for a tile of 256×256 each fills the device. NVIDIA recommends
+ * 32 MiB from Hopper on. */
 static size_t scratch_bytes(const qn_cuda *cuda) {
-    return (size_t)(cuda->major >= 9 ? 32 : 4) << 20;
+    const size_t tiles = (size_t)cuda->multiprocessors * 256 * 256 * sizeof(float);
+    const size_t least = cuda->major >= 9 ? (size_t)32 << 20 : 0;
+    return tiles > least ? tiles : least;
 }
 
 /* cuBLASLt 12.9 and later may fail where it does not begin at a multiple of 256 bytes, to which a
