@@ -89,7 +89,7 @@ int qn_cuda_launch_add_column_sums(qn_tensor x, float *parts, float *sums,
 
 /* sums += Σ x along each row. A warp takes a row, a lane 8 elements of it and a step; the lanes'
  * sums meet by shuffles. Nothing in shared memory. Bytes: 2 an element read. */
-__global__ void __launch_bounds__(THREADS) add_row_sums(qn_tensor x, float *sums, bool wide) {
+__global__ void __launch_bounds__(THREADS, 4) add_row_sums(qn_tensor x, float *sums, bool wide) {
     const int64_t cols = x.shape[1];
     const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     for (int64_t i = (int64_t)blockIdx.x * WARPS + warp; i < x.shape[0];
