@@ -134,7 +134,7 @@ TEST_F(CudaTraining, AutoIsSilentWhereThereIsNoGpu) {
 }
 
 TEST_F(CudaTraining, APlanThatDoesNotFitSaysWhatItNeeds) {
-    simt::gpu().memory = 1 << 20;
+    simt::gpu().memory = 1 << 19;
     EXPECT_ERROR(train(), QN_CODE_MEMORY, "the plan needs", "Emulated GPU", "GB free",
                  "--batch-size 1", "--recompute block", "a smaller model");
 }
