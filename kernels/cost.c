@@ -67,8 +67,6 @@ qn_cost qn_cost_classifier(const qn_classifier_args *a) {
 
 /* Parameters and moments are read and written, gradients read, the working copy written. */
 qn_cost qn_cost_adamw(const qn_adamw_args *a) {
-    int64_t updated = 0;
-    for (int i = 0; i < a->n_segments; i++) updated += a->segments[i].count;
     const double copy = a->weights ? (double)qn_dtype_size(a->weights_dtype) : 0;
-    return (qn_cost){0, (double)updated * (7 * sizeof(float) + copy)};
+    return (qn_cost){0, (double)a->count * (7 * sizeof(float) + copy)};
 }

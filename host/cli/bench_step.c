@@ -11,9 +11,9 @@
 #include "quern/clock.h"
 #include "quern/files.h"
 #include "quern/model_source.h"
-#include "quern/optimizer.h"
 #include "quern/philox.h"
 #include "quern/profile.h"
+#include "quern/step.h"
 #include "quern/train.h"
 
 static const char doc[] =
@@ -70,49 +70,56 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 typedef struct bench {
     qn_model *model;
-    qn_optimizer optimizer;
+    qn_comm *comm;
+    qn_stepper *stepper;
     const qn_train_options *options;
-    int32_t *tokens; /* (B,T), and the same shifted as targets */
     int64_t step;
+    uint32_t drawn; /* micro-batches */
 } bench;
+
+/* The next micro-batch: random tokens, and the same shifted as targets. */
+static qn_status draw_batch(bench *b) {
+    const int64_t N = b->options->batch_size * b->options->seq_len;
+    const uint32_t V = (uint32_t)qn_model_plan(b->model)->config.vocab_size, number = b->drawn++;
+    int32_t *tokens, *targets, *doc_start;
+    QN_TRY(qn_stepper_input(b->stepper, &tokens, &targets, &doc_start));
+    for (int64_t i = 0; i <= N; i++) {
+        const qn_philox r = qn_philox_at(1, QN_RANDOM_SHUFFLE, number, (uint64_t)i);
+        if (i < N) tokens[i] = (int32_t)(r.x[0] % V);
+        if (i > 0) targets[i - 1] = (int32_t)(r.x[0] % V);
+    }
+    return QN_OK;
+}
 
 static qn_status open_bench(const qn_config *config, const qn_train_options *o, qn_backend *backend,
                             bench *out) {
     *out = (bench){.options = o};
     qn_plan_options plan = qn_options_plan(o);
     plan.documents = false; /* random tokens have none */
-    const int64_t N = o->batch_size * o->seq_len;
     QN_TRY(qn_plan_set_precision(backend, (qn_precision)o->precision, &plan));
     QN_TRY(qn_model_create(backend, config, &plan, &out->model));
     QN_TRY(qn_model_init(out->model, 1));
-    QN_TRY(qn_optimizer_make(qn_model_params(out->model), o->weight_decay, &out->optimizer));
-    out->tokens = malloc((size_t)(N + 1) * sizeof *out->tokens);
-    if (!out->tokens) return qn_error(QN_CODE_MEMORY, "no host memory for a batch");
-    for (int64_t i = 0; i <= N; i++) {
-        const qn_philox r = qn_philox_at(1, QN_RANDOM_SHUFFLE, 0, (uint64_t)i);
-        out->tokens[i] = (int32_t)(r.x[0] % (uint32_t)config->vocab_size);
-    }
-    return QN_OK;
+    QN_TRY(qn_comm_open(&out->comm));
+    QN_TRY(qn_stepper_open(out->model, o, out->comm, &out->stepper));
+    return draw_batch(out);
 }
 
 static void close_bench(bench *b) {
-    free(b->tokens);
-    qn_optimizer_free(&b->optimizer);
+    qn_stepper_close(b->stepper);
+    if (b->comm) b->comm->ops->close(b->comm);
     qn_model_destroy(b->model);
 }
 
 static qn_status take_step(bench *b, double *time) {
-    const qn_train_options *o = b->options;
-    const qn_batch batch = {.tokens = b->tokens, .targets = b->tokens + 1};
-    const float scale = 1.0f / (float)(o->batch_size * o->seq_len * o->grad_accum);
+    const int64_t G = b->options->grad_accum;
+    double loss, norm;
     const double start = qn_clock();
-    double loss;
-    QN_TRY(qn_model_zero_grads(b->model));
-    for (int64_t g = 0; g < o->grad_accum; g++) {
-        QN_TRY(qn_model_train_pass(b->model, &batch, g, scale, NULL, NULL));
+    b->step++;
+    for (int64_t g = 0; g < G; g++) {
+        QN_TRY(qn_stepper_pass(b->stepper, g, b->step, 1e-4));
+        QN_TRY(draw_batch(b)); /* while the device is at work, as in training */
     }
-    QN_TRY(qn_optimizer_step(&b->optimizer, b->model, o, ++b->step, 1e-4));
-    QN_TRY(qn_model_loss_sum(b->model, o->grad_accum, &loss));
+    QN_TRY(qn_stepper_result(b->stepper, &loss, &norm));
     if (!isfinite(loss)) return qn_error(QN_CODE_NUMERIC, "the loss of a bench step is %g", loss);
     *time = qn_clock() - start;
     return QN_OK;

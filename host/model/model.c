@@ -12,6 +12,7 @@ qn_backend *qn_model_backend(const qn_model *m) { return m->backend; }
 qn_stream *qn_model_stream(const qn_model *m) { return m->stream; }
 void *qn_model_buffer(const qn_model *m, qn_buffer_id id) { return qn_buffer_at(m, id, 0); }
 void qn_model_set_stats(qn_model *m, qn_attn_stats *per_layer) { m->stats = per_layer; }
+const qn_attn_stats *qn_model_stats(const qn_model *m) { return m->stats; }
 
 /* ---- creation ---------------------------------------------------------------------- */
 
@@ -27,7 +28,6 @@ static qn_status does_not_fit(const qn_model *m, const qn_device_info *device) {
 static qn_status check_device(qn_model *m) {
     qn_device_info info;
     QN_TRY(m->ops->device_info(m->backend, &info));
-    m->recorded.possible = info.graphs;
     return m->plan.total_bytes <= info.memory_free ? QN_OK : does_not_fit(m, &info);
 }
 
@@ -92,7 +92,6 @@ failed:
 
 void qn_model_destroy(qn_model *m) {
     if (!m) return;
-    m->ops->graph_destroy(m->recorded.graph);
     if (m->result) m->ops->host_free(m->backend, m->result);
     if (m->arena) m->ops->free(m->backend, m->arena);
     if (m->stream) m->ops->stream_destroy(m->stream);
@@ -154,7 +153,7 @@ static qn_status upload(qn_model *m, qn_buffer_id id, const int32_t *values, int
                         QN_COPY_TO_DEVICE);
 }
 
-qn_status qn_upload_batch(qn_model *m, const qn_batch *batch) {
+static qn_status upload_batch(qn_model *m, const qn_batch *batch) {
     const qn_plan_options *o = &m->plan.options;
     const int64_t N = o->batch_size * o->seq_len;
     QN_TRY(set_positions(m, o->batch_size, o->seq_len, 0));
@@ -163,45 +162,64 @@ qn_status qn_upload_batch(qn_model *m, const qn_batch *batch) {
     return upload(m, QN_BUF_DOC_START, batch->doc_start, N);
 }
 
-qn_status qn_check_micro_step(const qn_model *m, int64_t micro_step) {
-    if (micro_step >= 0 && micro_step < m->plan.options.grad_accum) return QN_OK;
-    return qn_error(QN_CODE_INVALID, "micro-step %lld: expected 0 to %lld, as the plan has it",
-                    (long long)micro_step, (long long)m->plan.options.grad_accum - 1);
+static qn_status check_slot(const qn_model *m, int64_t slot) {
+    const int64_t spare = m->plan.options.grad_accum;
+    if (slot >= 0 && slot <= spare) return QN_OK;
+    return qn_error(QN_CODE_INVALID,
+                    "slot %lld of the losses: expected a micro-step, 0 to %lld as the plan has "
+                    "it, or %lld, the spare one",
+                    (long long)slot, (long long)spare - 1, (long long)spare);
 }
 
-qn_status qn_model_forward(qn_model *m, const qn_batch *batch, int64_t micro_step,
-                           float grad_scale) {
+qn_status qn_model_forward(qn_model *m, const qn_batch *batch, int64_t slot, float grad_scale) {
     QN_TRY(qn_check_training(m, "forward pass"));
-    QN_TRY(qn_check_micro_step(m, micro_step));
-    QN_TRY(qn_upload_batch(m, batch));
-    return qn_forward_loss(m, micro_step, grad_scale, true);
+    QN_TRY(check_slot(m, slot));
+    QN_TRY(upload_batch(m, batch));
+    return qn_forward_loss(m, slot, grad_scale, true);
 }
 
 /* ---- results ---------------------------------------------------------------------------- */
 
-qn_status qn_model_loss_sum(qn_model *m, int64_t n_micro_steps, double *out) {
+static qn_status fetch_losses(qn_model *m, int64_t n_micro_steps) {
     const float *sums = qn_buffer_at(m, QN_BUF_LOSS_SUMS, 0);
     const int64_t most = sums ? m->plan.options.grad_accum : 0;
-    *out = 0;
     if (n_micro_steps < 0 || n_micro_steps > most) {
         return qn_error(QN_CODE_INVALID, "losses of %lld micro-steps: the plan has %lld",
                         (long long)n_micro_steps, (long long)most);
     }
-    QN_TRY(m->ops->copy(m->stream, m->result, sums, (size_t)n_micro_steps * sizeof *sums,
-                        QN_COPY_TO_HOST));
+    return m->ops->copy(m->stream, m->result, sums, (size_t)n_micro_steps * sizeof *sums,
+                        QN_COPY_TO_HOST);
+}
+
+static qn_status wait_for_losses(qn_model *m, int64_t n_micro_steps, double *out) {
+    *out = 0;
     QN_TRY(m->ops->stream_sync(m->stream));
     for (int64_t i = 0; i < n_micro_steps; i++) *out += m->result[i];
     return QN_OK;
 }
 
-qn_status qn_model_step_result(qn_model *m, int64_t n_micro_steps, double *loss_sum,
-                               double *grad_norm) {
+qn_status qn_model_loss_sum(qn_model *m, int64_t n_micro_steps, double *out) {
+    *out = 0;
+    QN_TRY(fetch_losses(m, n_micro_steps));
+    return wait_for_losses(m, n_micro_steps, out);
+}
+
+/* Behind the losses, in page-locked memory. */
+static float *fetched_sum_squares(const qn_model *m) {
+    return m->result + m->plan.options.grad_accum;
+}
+
+qn_status qn_model_fetch_result(qn_model *m) {
     QN_TRY(qn_check_training(m, "result of a step"));
-    float *sum_squares = m->result + m->plan.options.grad_accum;
-    QN_TRY(m->ops->copy(m->stream, sum_squares, qn_buffer_at(m, QN_BUF_GRAD_SUMSQ, 0),
-                        sizeof *sum_squares, QN_COPY_TO_HOST));
-    QN_TRY(qn_model_loss_sum(m, n_micro_steps, loss_sum));
-    *grad_norm = sqrt(*sum_squares);
+    QN_TRY(fetch_losses(m, m->plan.options.grad_accum));
+    return m->ops->copy(m->stream, fetched_sum_squares(m), qn_buffer_at(m, QN_BUF_GRAD_SUMSQ, 0),
+                        sizeof(float), QN_COPY_TO_HOST);
+}
+
+qn_status qn_model_step_result(qn_model *m, double *loss_sum, double *grad_norm) {
+    QN_TRY(qn_check_training(m, "result of a step"));
+    QN_TRY(wait_for_losses(m, m->plan.options.grad_accum, loss_sum));
+    *grad_norm = sqrt(*fetched_sum_squares(m));
     return QN_OK;
 }
 
@@ -209,7 +227,7 @@ qn_status qn_model_evaluate(qn_model *m, const qn_batch *batch, double *loss_sum
     if (m->plan.options.mode == QN_PLAN_GENERATE) {
         return wrong_mode(m, "evaluation", "QN_PLAN_EVAL or QN_PLAN_TRAIN");
     }
-    QN_TRY(qn_upload_batch(m, batch));
+    QN_TRY(upload_batch(m, batch));
     QN_TRY(qn_forward_loss(m, 0, 0, false));
     return qn_model_loss_sum(m, 1, loss_sum);
 }

@@ -4,15 +4,6 @@
 
 #include "quern/model.h"
 
-/* recorded.c: a micro-step as one launch. */
-typedef struct qn_recorded {
-    bool possible;        /* the backend records graphs */
-    bool warm;            /* a pass has run: nothing is set up on first use any more */
-    qn_graph *graph;      /* NULL until one is recorded */
-    float grad_scale;     /* what it was recorded with */
-    qn_attn_stats *stats; /* likewise */
-} qn_recorded;
-
 struct qn_model {
     qn_backend *backend;
     const qn_ops *ops;
@@ -26,7 +17,6 @@ struct qn_model {
     int64_t start;        /* position of the first token; other than 0 only with a cache */
     qn_attn_stats *stats; /* per layer, or NULL */
     float *result;        /* page-locked: loss sums of the micro-steps, gradient's sum of squares */
-    qn_recorded recorded;
 };
 
 /* (device) One layer's copy of a buffer; NULL when the plan has none. */
@@ -86,10 +76,6 @@ static inline qn_tensor qn_weight_grad(const qn_model *m, qn_role role, int64_t 
 
 /* model.c: an error unless the model is planned for training; `pass` begins its message. */
 qn_status qn_check_training(const qn_model *m, const char *pass);
-
-/* model.c: an error unless the plan has micro-step `micro_step`; copies a batch to the device. */
-qn_status qn_check_micro_step(const qn_model *m, int64_t micro_step);
-qn_status qn_upload_batch(qn_model *m, const qn_batch *batch);
 
 /* weights.c: gives elements [first, first + count) of a parameter their values (fp32, host memory)
  * in the masters, or in the working copy where that is all there is: then they are rounded in

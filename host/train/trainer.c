@@ -17,8 +17,8 @@
 #include "quern/model_source.h"
 #include "quern/optimizer.h"
 #include "quern/range.h"
+#include "quern/step.h"
 #include "quern/train.h"
-#include "train/input.h"
 #include "train/run_log.h"
 #include "train/schedule.h"
 
@@ -31,14 +31,12 @@ typedef struct training {
     qn_dataset dataset;
     qn_loader *train_loader, *val_loader;
     qn_model *model;
-    qn_optimizer optimizer;
+    qn_stepper *stepper;
     qn_run_log log;
     qn_train_state state;
     char data_before[QN_OPTION_TEXT]; /* the folder that run.json names, on a resume */
-    qn_input input;
-    qn_batch next; /* the micro-batch that comes next, in the input's memory */
-    bool has_next;
-    double begun; /* clock at which `seconds` of training would be 0 */
+    bool has_next;                    /* the stepper has the micro-batch that comes next */
+    double begun;                     /* clock at which `seconds` of training would be 0 */
     int64_t saved_step;
     int lock; /* on the run's folder; -1 before it is taken */
 } training;
@@ -188,8 +186,7 @@ static qn_status open_model(training *t, const qn_config *config) {
     QN_TRY(qn_plan_set_precision(t->backend, (qn_precision)t->options.precision, &plan));
     QN_TRY(qn_optimizer_check(&plan, &t->options));
     QN_TRY(qn_model_create(t->backend, config, &plan, &t->model));
-    QN_TRY(qn_optimizer_make(qn_model_params(t->model), t->options.weight_decay, &t->optimizer));
-    return qn_input_open(t->backend, plan.batch_size * plan.seq_len, &t->input);
+    return qn_stepper_open(t->model, &t->options, t->comm, &t->stepper);
 }
 
 /* A checkpoint goes on with the text that it was trained on, wherever that lies now. */
@@ -311,26 +308,16 @@ static qn_status open_training(training *t, bool resume) {
 static void close_training(training *t) {
     if (t->lock >= 0) close(t->lock);
     qn_run_log_close(&t->log);
-    qn_optimizer_free(&t->optimizer);
+    qn_stepper_close(t->stepper);
     qn_model_destroy(t->model);
     qn_loader_close(t->val_loader);
     qn_loader_close(t->train_loader);
     qn_dataset_close(&t->dataset);
-    qn_input_close(&t->input);
     if (t->backend) t->backend->ops->close(t->backend);
     if (t->comm) t->comm->ops->close(t->comm);
 }
 
 /* ---- one step ------------------------------------------------------------------------------- */
-
-static int64_t batch_tokens(const training *t) {
-    return t->options.batch_size * t->options.seq_len;
-}
-
-/* Tokens of a step over all ranks. */
-static int64_t step_tokens(const training *t) {
-    return batch_tokens(t) * t->options.grad_accum * t->comm->n_ranks;
-}
 
 /* Fills the micro-batch of this rank that is `micro_step` after the step's first; ranks take turns
  * of B sequences. */
@@ -338,30 +325,22 @@ static qn_status fill_next(training *t, int64_t micro_step) {
     const int64_t B = t->options.batch_size, T = t->options.seq_len;
     const int64_t first = t->state.sequences + (micro_step * t->comm->n_ranks + t->comm->rank) * B;
     int32_t *tokens, *targets, *doc_start;
-    QN_TRY(qn_input_acquire(&t->input, &tokens, &targets, &doc_start));
+    QN_TRY(qn_stepper_input(t->stepper, &tokens, &targets, &doc_start));
     for (int64_t b = 0; b < B; b++) {
         QN_TRY(qn_loader_fill(t->train_loader, first + b, tokens + b * T, targets + b * T,
                               doc_start + b * T));
     }
-    t->next = (qn_batch){tokens, targets, doc_start};
     t->has_next = true;
     return QN_OK;
 }
 
-/* Enqueues the passes of micro-step g and, while the device is at work, fills the next one. */
-static qn_status run_micro_step(training *t, int64_t g, qn_grads_ready ready) {
+/* Enqueues micro-step g and, while the device is at work, fills the next one. */
+static qn_status run_micro_step(training *t, int64_t g, int64_t step, double lr) {
     if (!t->has_next) QN_TRY(fill_next(t, g));
-    QN_TRY(qn_model_train_pass(t->model, &t->next, g, 1.0f / (float)step_tokens(t), ready, t));
-    QN_TRY(qn_input_release(&t->input, qn_model_stream(t->model)));
+    QN_TRY(qn_stepper_pass(t->stepper, g, step, lr));
     t->has_next = false;
-    return g + 1 < t->options.grad_accum ? fill_next(t, g + 1) : QN_OK;
-}
-
-/* Sums a range of gradients over the ranks as soon as it is final. */
-static qn_status reduce_gradients(void *context, int64_t offset, int64_t count, qn_stream *stream) {
-    training *t = context;
-    float *grads = qn_model_buffer(t->model, QN_BUF_GRADS);
-    return t->comm->ops->all_reduce(t->comm, stream, grads + offset, count);
+    const bool ends = g + 1 == t->options.grad_accum && step == t->options.steps;
+    return ends ? QN_OK : fill_next(t, g + 1);
 }
 
 /* `name` and `value`: the number that is not finite. */
@@ -379,27 +358,17 @@ static qn_status not_finite(const training *t, int64_t step, const char *name, d
 
 static qn_status train_step(training *t, qn_step_report *report) {
     const int64_t step = t->state.step + 1, G = t->options.grad_accum;
-    const double started = qn_clock();
-    qn_stream *stream = qn_model_stream(t->model);
+    const int64_t tokens = qn_step_tokens(&t->options, t->comm);
+    const double started = qn_clock(), lr = qn_learning_rate(&t->options, step);
     double loss_sum, norm;
-    QN_TRY(qn_model_zero_grads(t->model));
-    for (int64_t g = 0; g < G; g++) {
-        const bool reduces = g == G - 1 && t->comm->n_ranks > 1;
-        QN_TRY(run_micro_step(t, g, reduces ? reduce_gradients : NULL));
-    }
-    QN_TRY(
-        t->comm->ops->all_reduce(t->comm, stream, qn_model_buffer(t->model, QN_BUF_LOSS_SUMS), G));
-    const double lr = qn_learning_rate(&t->options, step);
-    QN_TRY_IN(t->backend, "optimizer",
-              qn_optimizer_step(&t->optimizer, t->model, &t->options, step, lr));
-    if (step < t->options.steps) QN_TRY(fill_next(t, G));
-    QN_TRY(qn_model_step_result(t->model, G, &loss_sum, &norm));
-    const double loss = loss_sum / (double)step_tokens(t);
+    for (int64_t g = 0; g < G; g++) QN_TRY(run_micro_step(t, g, step, lr));
+    QN_TRY(qn_stepper_result(t->stepper, &loss_sum, &norm));
+    const double loss = loss_sum / (double)tokens;
     if (!isfinite(loss)) return not_finite(t, step, "loss", loss);
     if (!isfinite(norm)) return not_finite(t, step, "gradient's norm", norm);
 
     t->state.step = step;
-    t->state.tokens += step_tokens(t);
+    t->state.tokens += tokens;
     t->state.sequences += t->options.batch_size * G * t->comm->n_ranks;
     t->state.seconds = qn_clock() - t->begun;
     const qn_plan *plan = qn_model_plan(t->model);
@@ -409,7 +378,7 @@ static qn_status train_step(training *t, qn_step_report *report) {
                                .loss = loss,
                                .lr = lr,
                                .grad_norm = norm,
-                               .tokens_per_s = (double)step_tokens(t) / (qn_clock() - started),
+                               .tokens_per_s = (double)tokens / (qn_clock() - started),
                                .seconds = t->state.seconds};
     report->flops_per_s =
         report->tokens_per_s *

@@ -53,11 +53,12 @@ typedef struct qn_batch {
 /* Sets all gradients to zero: the beginning of a step. */
 qn_status qn_model_zero_grads(qn_model *model);
 
-/* Forward pass of micro-step `micro_step`, up to the loss and, with it, the gradient of
- * the classifier: grad_scale·Σ losses is what is differentiated (grad_scale: one over the
- * targets of the whole step). */
-qn_status qn_model_forward(qn_model *model, const qn_batch *batch, int64_t micro_step,
-                           float grad_scale);
+/* Uploads the batch, which stays as it is until the stream has passed this call, and runs the
+ * forward pass up to the loss and, with it, the gradient of the classifier: grad_scale·Σ losses is
+ * what is differentiated (grad_scale: one over the targets of the whole step). Σ losses goes to
+ * element `slot` of QN_BUF_LOSS_SUMS: that of the micro-step, from 0, or grad_accum, which is
+ * spare. */
+qn_status qn_model_forward(qn_model *model, const qn_batch *batch, int64_t slot, float grad_scale);
 
 /* Called when elements [offset, offset + count) of the flat gradients are final. */
 typedef qn_status (*qn_grads_ready)(void *context, int64_t offset, int64_t count,
@@ -66,18 +67,14 @@ typedef qn_status (*qn_grads_ready)(void *context, int64_t offset, int64_t count
 /* Backward pass of the forward pass just made; gradients add. `ready` is nullable. */
 qn_status qn_model_backward(qn_model *model, qn_grads_ready ready, void *context);
 
-/* Both passes of a micro-step, as the two calls above make them. Where the backend records
- * graphs and `ready` is NULL, they are recorded on the second call and from then on launched as
- * one; grad_scale should stay the same, for another one is recorded anew. The batch stays as it is
- * until the stream has passed this call. */
-qn_status qn_model_train_pass(qn_model *model, const qn_batch *batch, int64_t micro_step,
-                              float grad_scale, qn_grads_ready ready, void *context);
-
 /* Sum of the losses of micro-steps 0 … n−1, in nats; waits for the device. */
 qn_status qn_model_loss_sum(qn_model *model, int64_t n_micro_steps, double *out);
-/* The same, and the norm of the gradient as the optimizer's step found it. */
-qn_status qn_model_step_result(qn_model *model, int64_t n_micro_steps, double *loss_sum,
-                               double *grad_norm);
+
+/* Enqueues the way of a step's losses and gradient's sum of squares to the host. */
+qn_status qn_model_fetch_result(qn_model *model);
+/* Waits for the device: the sum of the losses that were fetched, and the norm of the gradient as
+ * the optimizer's step found it. */
+qn_status qn_model_step_result(qn_model *model, double *loss_sum, double *grad_norm);
 
 /* Forward pass without gradients: sum of the losses of a batch; waits for the device. */
 qn_status qn_model_evaluate(qn_model *model, const qn_batch *batch, double *loss_sum);
@@ -92,6 +89,7 @@ qn_status qn_model_extend(qn_model *model, const int32_t *tokens, int64_t start,
  * (the default). The entries stay the caller's, and as they are while they are set; what they
  * point to is device memory. */
 void qn_model_set_stats(qn_model *model, qn_attn_stats *per_layer);
+const qn_attn_stats *qn_model_stats(const qn_model *model);
 
 #ifdef __cplusplus
 }

@@ -253,17 +253,27 @@ typedef struct qn_adamw_segment {
     float weight_decay;
 } qn_adamw_segment;
 
+/* What changes from one update to the next, as qn_adamw_rate_of of adamw.h gives it. */
+typedef struct qn_adamw_rate {
+    int64_t step; /* from 1 */
+    float lr;
+    float corrected;  /* lr / (1 − beta1^step) */
+    float root_scale; /* 1 / √(1 − beta2^step) */
+} qn_adamw_rate;
+
 /* AdamW (Loshchilov & Hutter 1711.05101) over flat fp32 arrays of `count` elements.
  * g = grad·grad_scale·min(1, clip/(|grad_scale|·√grad_sumsq)); m, v, the bias
- * corrections of `step` (from 1), then
+ * corrections of the step, then
  * param −= lr·(m̂/(√v̂ + eps) + weight_decay·param). clip == 0 is off.
  * grad_sumsq (device): one fp32, the sum of squares of grad. When it is not finite
- * nothing is updated. `segments` lie in host memory, ascend and do not overlap;
- * elements outside any segment stay as they are (frozen).
+ * nothing is updated. `rate` and `segments` lie in the backend's memory and are read when the
+ * update runs, so that a recorded one takes the rate that is there when it is launched; they are
+ * not checked. Segments ascend, do not overlap and end within `count`; elements outside any
+ * segment stay as they are (frozen).
  * weights: nullable; the working copy of the parameters that operations read, `count`
  * elements of weights_dtype, a storage dtype other than fp32. Each new parameter is
  * written there too, rounded to nearest even, or, with stochastic_rounding, as
- * cast_stochastic rounds element i of the arrays with this seed and step; the masters
+ * cast_stochastic rounds element i of the arrays with this seed and rate->step; the masters
  * are the same bits either way. stochastic_rounding without weights is refused. */
 typedef struct qn_adamw_args {
     float *param;      /* (device) */
@@ -272,12 +282,12 @@ typedef struct qn_adamw_args {
     void *weights;     /* (device) */
     qn_dtype weights_dtype;
     int64_t count;
-    const qn_adamw_segment *segments;
+    const qn_adamw_segment *segments; /* (device) */
     int n_segments;
-    const float *grad_sumsq; /* (device) */
+    const float *grad_sumsq;   /* (device) */
+    const qn_adamw_rate *rate; /* (device) */
     float grad_scale, clip;
-    float lr, beta1, beta2, eps;
-    int64_t step;
+    float beta1, beta2, eps;
     bool stochastic_rounding;
     uint64_t seed; /* of stochastic_rounding */
 } qn_adamw_args;

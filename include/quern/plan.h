@@ -67,40 +67,42 @@ typedef enum qn_buffer_id {
     QN_BUF_GRADS,
     QN_BUF_ADAM_M,
     QN_BUF_ADAM_V,
-    QN_BUF_TOKENS,     /* (N) */
-    QN_BUF_TARGETS,    /* (N) */
-    QN_BUF_POSITIONS,  /* (N) */
-    QN_BUF_DOC_START,  /* (B,T) */
-    QN_BUF_ROPE,       /* (T,D) cos and sin */
-    QN_BUF_RESID_IN,   /* (N,C) per layer: input of the block */
-    QN_BUF_NORM1_MEAN, /* (N) per layer */
-    QN_BUF_NORM1_RSTD, /* (N) per layer */
-    QN_BUF_NORM1,      /* (N,C) per layer */
-    QN_BUF_QKV,        /* (N,(Hq+2Hkv)·D) per layer */
-    QN_BUF_QK_RSTD,    /* (N,Hq+Hkv) per layer, qk-norm */
-    QN_BUF_QK,         /* (N,(Hq+Hkv)·D) per layer, qk-norm: normed and rotated */
-    QN_BUF_ATT,        /* (N,Hq·D) per layer */
-    QN_BUF_LSE,        /* (B,Hq,T) per layer */
-    QN_BUF_RESID_MID,  /* (N,C) per layer: after attention */
-    QN_BUF_NORM2_MEAN, /* (N) per layer */
-    QN_BUF_NORM2_RSTD, /* (N) per layer */
-    QN_BUF_NORM2,      /* (N,C) per layer */
-    QN_BUF_FFN_IN,     /* (N,2F) gate and up, or (N,F) before GELU, per layer */
-    QN_BUF_FFN_ACT,    /* (N,F) per layer */
-    QN_BUF_BRANCH,     /* (N,C) what a block adds to the residual */
-    QN_BUF_RESID_OUT,  /* (N,C) after the last block */
-    QN_BUF_FINAL_MEAN, /* (N) */
-    QN_BUF_FINAL_RSTD, /* (N) */
-    QN_BUF_FINAL_NORM, /* (N,C) */
-    QN_BUF_LOSSES,     /* (N) */
-    QN_BUF_LOSS_SUMS,  /* (grad_accum), and one that recorded passes write */
-    QN_BUF_GRAD_SUMSQ, /* (1) */
-    QN_BUF_D_RESID,    /* (N,C) */
-    QN_BUF_D_NORM,     /* (N,C) */
-    QN_BUF_D_QKV,      /* (N,(Hq+2Hkv)·D) */
-    QN_BUF_D_ATT,      /* (N,Hq·D) */
-    QN_BUF_D_FFN,      /* (N,F) */
-    QN_BUF_CACHE_K,    /* (B,seq_len,Hkv·D) per layer */
+    QN_BUF_ADAM_SEGMENTS, /* qn_adamw_segment of each parameter */
+    QN_BUF_ADAM_RATE,     /* qn_adamw_rate of the update under way */
+    QN_BUF_TOKENS,        /* (N) */
+    QN_BUF_TARGETS,       /* (N) */
+    QN_BUF_POSITIONS,     /* (N) */
+    QN_BUF_DOC_START,     /* (B,T) */
+    QN_BUF_ROPE,          /* (T,D) cos and sin */
+    QN_BUF_RESID_IN,      /* (N,C) per layer: input of the block */
+    QN_BUF_NORM1_MEAN,    /* (N) per layer */
+    QN_BUF_NORM1_RSTD,    /* (N) per layer */
+    QN_BUF_NORM1,         /* (N,C) per layer */
+    QN_BUF_QKV,           /* (N,(Hq+2Hkv)·D) per layer */
+    QN_BUF_QK_RSTD,       /* (N,Hq+Hkv) per layer, qk-norm */
+    QN_BUF_QK,            /* (N,(Hq+Hkv)·D) per layer, qk-norm: normed and rotated */
+    QN_BUF_ATT,           /* (N,Hq·D) per layer */
+    QN_BUF_LSE,           /* (B,Hq,T) per layer */
+    QN_BUF_RESID_MID,     /* (N,C) per layer: after attention */
+    QN_BUF_NORM2_MEAN,    /* (N) per layer */
+    QN_BUF_NORM2_RSTD,    /* (N) per layer */
+    QN_BUF_NORM2,         /* (N,C) per layer */
+    QN_BUF_FFN_IN,        /* (N,2F) gate and up, or (N,F) before GELU, per layer */
+    QN_BUF_FFN_ACT,       /* (N,F) per layer */
+    QN_BUF_BRANCH,        /* (N,C) what a block adds to the residual */
+    QN_BUF_RESID_OUT,     /* (N,C) after the last block */
+    QN_BUF_FINAL_MEAN,    /* (N) */
+    QN_BUF_FINAL_RSTD,    /* (N) */
+    QN_BUF_FINAL_NORM,    /* (N,C) */
+    QN_BUF_LOSSES,        /* (N) */
+    QN_BUF_LOSS_SUMS,     /* (grad_accum), and a spare one */
+    QN_BUF_GRAD_SUMSQ,    /* (1) */
+    QN_BUF_D_RESID,       /* (N,C) */
+    QN_BUF_D_NORM,        /* (N,C) */
+    QN_BUF_D_QKV,         /* (N,(Hq+2Hkv)·D) */
+    QN_BUF_D_ATT,         /* (N,Hq·D) */
+    QN_BUF_D_FFN,         /* (N,F) */
+    QN_BUF_CACHE_K,       /* (B,seq_len,Hkv·D) per layer */
     QN_BUF_CACHE_V,
     QN_BUF_LOGITS,    /* (B,V) */
     QN_BUF_WORKSPACE, /* the most that any operation asks */

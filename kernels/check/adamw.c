@@ -11,23 +11,9 @@ static qn_status check_range(const char *name, double value, double low, double 
 }
 
 static qn_status check_segments(const qn_adamw_args *args) {
-    if (args->n_segments < 0 || (args->n_segments > 0 && !args->segments))
-        return qn_error(QN_CODE_INVALID, "adamw: segments is %s with n_segments %d",
-                        args->segments ? "set" : "NULL", args->n_segments);
-    int64_t end = 0;
-    for (int i = 0; i < args->n_segments; i++) {
-        const qn_adamw_segment *s = &args->segments[i];
-        if (s->offset < end || s->count < 0 || s->count > args->count ||
-            s->offset > args->count - s->count)
-            return qn_error(QN_CODE_INVALID,
-                            "adamw: segments[%d] has %lld elements from %lld, expected them in "
-                            "[%lld, %lld)",
-                            i, (long long)s->count, (long long)s->offset, (long long)end,
-                            (long long)args->count);
-        QN_TRY(check_range("weight_decay", (double)s->weight_decay, 0, HUGE_VAL));
-        end = s->offset + s->count;
-    }
-    return QN_OK;
+    if (args->n_segments >= 0 && (args->n_segments == 0 || args->segments)) return QN_OK;
+    return qn_error(QN_CODE_INVALID, "adamw: segments is %s with n_segments %d",
+                    args->segments ? "set" : "NULL", args->n_segments);
 }
 
 static qn_status check_weights(const qn_adamw_args *args, qn_dtype storage) {
@@ -56,19 +42,16 @@ static qn_status check_arrays(const qn_adamw_args *args) {
             return qn_error(QN_CODE_INVALID, "adamw: %s is NULL, expected %lld elements",
                             arrays[i].name, (long long)args->count);
     if (!args->grad_sumsq) return qn_error(QN_CODE_INVALID, "adamw: grad_sumsq is NULL");
+    if (!args->rate) return qn_error(QN_CODE_INVALID, "adamw: rate is NULL");
     return QN_OK;
 }
 
 qn_status qn_check_adamw(const qn_adamw_args *args, qn_dtype storage) {
     if (args->count < 0 || args->count > INT64_MAX / (int64_t)sizeof(float))
         return qn_error(QN_CODE_INVALID, "adamw: count is %lld", (long long)args->count);
-    if (args->step < 1)
-        return qn_error(QN_CODE_INVALID, "adamw: step is %lld, expected 1 or more",
-                        (long long)args->step);
-    if (!isfinite(args->grad_scale) || !isfinite(args->lr))
-        return qn_error(QN_CODE_INVALID, "adamw: %s is %g, expected a finite number",
-                        isfinite(args->lr) ? "grad_scale" : "lr",
-                        (double)(isfinite(args->lr) ? args->grad_scale : args->lr));
+    if (!isfinite(args->grad_scale))
+        return qn_error(QN_CODE_INVALID, "adamw: grad_scale is %g, expected a finite number",
+                        (double)args->grad_scale);
     QN_TRY(check_range("beta1", (double)args->beta1, 0, 1));
     QN_TRY(check_range("beta2", (double)args->beta2, 0, 1));
     QN_TRY(check_range("eps", (double)args->eps, 0, HUGE_VAL));

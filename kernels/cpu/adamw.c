@@ -17,12 +17,11 @@ static step step_of(const qn_adamw_args *args) {
     double scale = (double)args->grad_scale, clip = (double)args->clip;
     double norm = fabs(scale) * sqrt((double)*args->grad_sumsq);
     if (clip > 0 && norm > clip) scale *= clip / norm;
-    double t = (double)args->step;
     return (step){.scale = (float)scale,
                   .beta1 = args->beta1,
                   .beta2 = args->beta2,
-                  .rate = (float)((double)args->lr / (1 - pow((double)args->beta1, t))),
-                  .root_scale = (float)(1 / sqrt(1 - pow((double)args->beta2, t))),
+                  .rate = args->rate->corrected,
+                  .root_scale = args->rate->root_scale,
                   .eps = args->eps};
 }
 
@@ -44,7 +43,7 @@ enum { BLOCK = 4096 };
 
 static void update_segment(int n_threads, const qn_adamw_args *args, step s,
                            const qn_adamw_segment *segment) {
-    s.shrink = args->lr * segment->weight_decay;
+    s.shrink = args->rate->lr * segment->weight_decay;
     int64_t first = segment->offset, end = first + segment->count;
     int64_t first_block = first / BLOCK, end_block = (end + BLOCK - 1) / BLOCK;
 #pragma omp parallel for num_threads(n_threads)                                                    \

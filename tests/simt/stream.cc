@@ -6,10 +6,17 @@ static bool deferred = false;
 
 void defer_streams(bool defer) { deferred = defer; }
 
+static int64_t n_enqueued = 0;
+
+int64_t pieces_enqueued() { return n_enqueued; }
+
 void enqueue(CUstream_st *stream, std::function<void()> work) {
-    if (stream && stream->captured)
+    if (stream && stream->captured) {
         stream->captured->push_back(std::move(work));
-    else if (stream && deferred)
+        return;
+    }
+    n_enqueued++;
+    if (stream && deferred)
         stream->pending.push_back(std::move(work));
     else
         work();

@@ -4,6 +4,7 @@
 #ifndef QUERN_TESTS_SIMT_STREAM_H
 #define QUERN_TESTS_SIMT_STREAM_H
 
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -23,6 +24,9 @@ void defer_streams(bool defer);
 // Runs the work now, later on its stream, or in the graph for which the stream is captured;
 // without a stream always now.
 void enqueue(CUstream_st *stream, std::function<void()> work);
+
+// Pieces of work that were enqueued to be run, those in graphs not counted.
+int64_t pieces_enqueued();
 
 // Runs all that is pending. Whatever the work throws comes out here, and the rest is dropped.
 void finish(CUstream_st *stream);

@@ -445,8 +445,9 @@ TEST(Misuse, PassesNeedTheirPlan) {
     EXPECT_ERROR(qn_model_evaluate(generate.model, &host, &sum), QN_CODE_INVALID,
                  "QN_PLAN_GENERATE");
     EXPECT_ERROR(qn_model_loss_sum(generate.model, 1, &sum), QN_CODE_INVALID, "1");
-    EXPECT_ERROR(qn_model_forward(train.model, &host, 1, 1), QN_CODE_INVALID, "micro-step 1");
-    EXPECT_ERROR(qn_model_forward(train.model, &host, -1, 1), QN_CODE_INVALID, "micro-step -1");
+    EXPECT_ERROR(qn_model_forward(train.model, &host, 2, 1), QN_CODE_INVALID, "slot 2", "0 to 0",
+                 "1, the spare");
+    EXPECT_ERROR(qn_model_forward(train.model, &host, -1, 1), QN_CODE_INVALID, "slot -1");
     EXPECT_ERROR(qn_model_loss_sum(train.model, 2, &sum), QN_CODE_INVALID, "2");
 }
 

@@ -2,6 +2,7 @@
 #include "harness/accuracy.h"
 #include "harness/backend.h"
 #include "harness/random.h"
+#include "quern/adamw.h"
 #include "quern/rounding.h"
 
 using namespace harness;
@@ -54,24 +55,42 @@ template <typename T> State<T> adamw_reference(const Case &k) {
     return s;
 }
 
-qn_adamw_args arguments(const Case &k, const Floats &param, const Floats &grad, const Floats &m,
-                        const Floats &v, const Floats &sumsq) {
+// What an update reads of a case besides the arrays, on the device.
+class Table {
+  public:
+    Table(Device &d, const Case &k)
+        : segments(d, k.segments.size() * sizeof(qn_adamw_segment)),
+          rate(d, sizeof(qn_adamw_rate)) {
+        const qn_adamw_rate now = qn_adamw_rate_of(k.lr, k.beta1, k.beta2, k.step);
+        put(segments, k.segments.data());
+        put(rate, &now);
+    }
+    DeviceBytes segments, rate;
+
+  private:
+    static void put(DeviceBytes &bytes, const void *values) {
+        if (bytes.size) memcpy(bytes.image.data() + DeviceBytes::kGuard, values, bytes.size);
+        bytes.upload();
+    }
+};
+
+qn_adamw_args arguments(const Case &k, const Table &table, const Floats &param, const Floats &grad,
+                        const Floats &m, const Floats &v, const Floats &sumsq) {
     qn_adamw_args args = {};
     args.param = (float *)param.view.data;
     args.grad = (const float *)grad.view.data;
     args.m = (float *)m.view.data;
     args.v = (float *)v.view.data;
     args.count = k.count;
-    args.segments = k.segments.data();
+    args.segments = (const qn_adamw_segment *)table.segments.data();
+    args.rate = (const qn_adamw_rate *)table.rate.data();
     args.n_segments = (int)k.segments.size();
     args.grad_sumsq = (const float *)sumsq.view.data;
     args.grad_scale = k.grad_scale;
     args.clip = k.clip;
-    args.lr = k.lr;
     args.beta1 = k.beta1;
     args.beta2 = k.beta2;
     args.eps = k.eps;
-    args.step = k.step;
     return args;
 }
 
@@ -79,7 +98,8 @@ State<float> run(Device &d, const Case &k, float sumsq, Layout layout = Layout::
     Floats param(d, {k.count}, k.param, layout), grad(d, {k.count}, k.grad, layout);
     Floats m(d, {k.count}, k.m, layout), v(d, {k.count}, k.v, layout);
     Floats device_sumsq(d, {1}, {sumsq});
-    const qn_adamw_args args = arguments(k, param, grad, m, v, device_sumsq);
+    const Table table(d, k);
+    const qn_adamw_args args = arguments(k, table, param, grad, m, v, device_sumsq);
     expect_ok(d.ops().adamw(d.stream, &args));
     return {param.read(), m.read(), v.read()};
 }
@@ -127,7 +147,7 @@ TEST(Adamw, ElementsOutsideSegmentsStayAsTheyAre) {
     });
 }
 
-// More than a GPU is told of in one go: of every length up to some tiles of it, empty ones too,
+// Several in a tile of a GPU's: of every length up to some tiles of it, empty ones too,
 // next to each other with one decay or two, and apart.
 TEST(Adamw, HundredsOfSegments) {
     std::vector<qn_adamw_segment> segments;
@@ -204,7 +224,8 @@ Updated run_with_weights(Device &d, const Case &k, float sumsq, const std::vecto
     Floats m(d, {k.count}, k.m, layout(2)), v(d, {k.count}, k.v, layout(3));
     Floats device_sumsq(d, {1}, {sumsq});
     Stored weights(d, {k.count}, before, layout(4));
-    qn_adamw_args args = arguments(k, param, grad, m, v, device_sumsq);
+    const Table table(d, k);
+    qn_adamw_args args = arguments(k, table, param, grad, m, v, device_sumsq);
     args.weights = weights.view.data;
     args.weights_dtype = d.storage;
     args.stochastic_rounding = rounding.stochastic;
@@ -287,7 +308,8 @@ TEST(AdamwArguments, WorkingCopyInAnotherDtype) {
     on_each_backend([&](Device &d) {
         Floats param(d, {4}, k.param), grad(d, {4}, k.grad), m(d, {4}, k.m), v(d, {4}, k.v);
         Floats sumsq(d, {1}, {1}), weights(d, {4});
-        qn_adamw_args args = arguments(k, param, grad, m, v, sumsq);
+        const Table table(d, k);
+        qn_adamw_args args = arguments(k, table, param, grad, m, v, sumsq);
         args.weights = weights.view.data;
         args.weights_dtype = QN_F16;
         expect_refused(d.ops().adamw(d.stream, &args),
@@ -301,23 +323,12 @@ TEST(AdamwArguments, WorkingCopyInAnotherDtype) {
 TEST(AdamwArguments, MisfitsAreNamed) {
     on_each_backend([&](Device &d) {
         auto refuse = [&](auto change, std::vector<std::string> words) {
-            const std::vector<float> ones(10, 1);
-            Floats param(d, {10}, ones), grad(d, {10}, ones), m(d, {10}, ones), v(d, {10}, ones);
+            Case k = make_case(10, {{0, 4, 0}, {4, 6, 0}}, 1);
+            Floats param(d, {10}, k.param), grad(d, {10}, k.grad), m(d, {10}, k.m), v(d, {10}, k.v);
             Floats sumsq(d, {1}, {1});
-            std::vector<qn_adamw_segment> segments = {{0, 4, 0}, {4, 6, 0}};
-            qn_adamw_args args = {};
-            args.param = (float *)param.view.data;
-            args.grad = (const float *)grad.view.data;
-            args.m = (float *)m.view.data;
-            args.v = (float *)v.view.data;
-            args.count = 10;
-            args.segments = segments.data();
-            args.n_segments = 2;
-            args.grad_sumsq = (const float *)sumsq.view.data;
-            args.grad_scale = 1;
-            args.lr = 1;
-            args.step = 1;
-            change(args, segments);
+            const Table table(d, k);
+            qn_adamw_args args = arguments(k, table, param, grad, m, v, sumsq);
+            change(args);
             words.push_back("adamw");
             expect_refused(d.ops().adamw(d.stream, &args), QN_CODE_INVALID, words);
             param.expect_untouched();
@@ -325,22 +336,16 @@ TEST(AdamwArguments, MisfitsAreNamed) {
             v.expect_untouched();
         };
         using Args = qn_adamw_args;
-        using Segments = std::vector<qn_adamw_segment>;
-        refuse([](Args &, Segments &s) { s[1].count = 7; }, {"segments[1]", "7 elements from 4"});
-        refuse([](Args &, Segments &s) { s[1].offset = 3; }, {"segments[1]"});
-        refuse([](Args &, Segments &s) { s[0].offset = -1; }, {"segments[0]"});
-        refuse([](Args &, Segments &s) { s[1].offset = INT64_MAX; }, {"segments[1]"});
-        refuse([](Args &, Segments &s) { s[1].weight_decay = -1; }, {"weight_decay"});
-        refuse([](Args &a, Segments &) { a.step = 0; }, {"step is 0"});
-        refuse([](Args &a, Segments &) { a.beta1 = 1; }, {"beta1 is 1"});
-        refuse([](Args &a, Segments &) { a.beta2 = NAN; }, {"beta2"});
-        refuse([](Args &a, Segments &) { a.lr = INFINITY; }, {"lr is inf"});
-        refuse([](Args &a, Segments &) { a.clip = -1; }, {"clip is -1"});
-        refuse([](Args &a, Segments &) { a.m = nullptr; }, {"m is NULL"});
-        refuse([](Args &a, Segments &) { a.grad_sumsq = nullptr; }, {"grad_sumsq is NULL"});
-        refuse([](Args &a, Segments &) { a.segments = nullptr; }, {"segments is NULL"});
-        refuse([](Args &a, Segments &) { a.count = -1; }, {"count is -1"});
-        refuse([](Args &a, Segments &) { a.stochastic_rounding = true; },
+        refuse([](Args &a) { a.beta1 = 1; }, {"beta1 is 1"});
+        refuse([](Args &a) { a.beta2 = NAN; }, {"beta2"});
+        refuse([](Args &a) { a.clip = -1; }, {"clip is -1"});
+        refuse([](Args &a) { a.m = nullptr; }, {"m is NULL"});
+        refuse([](Args &a) { a.grad_sumsq = nullptr; }, {"grad_sumsq is NULL"});
+        refuse([](Args &a) { a.segments = nullptr; }, {"segments is NULL"});
+        refuse([](Args &a) { a.rate = nullptr; }, {"rate is NULL"});
+        refuse([](Args &a) { a.grad_scale = INFINITY; }, {"grad_scale is inf"});
+        refuse([](Args &a) { a.count = -1; }, {"count is -1"});
+        refuse([](Args &a) { a.stochastic_rounding = true; },
                {"stochastic_rounding without weights"});
     });
 }

@@ -34,9 +34,10 @@ class Trainee {
         qn_options_default(&train_options);
         train_options.weight_rounding = rounding;
         EXPECT_OK(qn_optimizer_check(&options, &train_options));
-        EXPECT_OK(qn_optimizer_make(m.params(), 0.1, &optimizer));
+        train_options.weight_decay = 0.1;
+        EXPECT_OK(qn_optimizer_open(m.model, &train_options, &optimizer));
     }
-    ~Trainee() { qn_optimizer_free(&optimizer); }
+    ~Trainee() { qn_optimizer_close(&optimizer); }
 
     // The mean loss before each of `count` steps, the first of which is step `first`, and, on
     // the same parameters, that of the reference with everything rounded that is stored.
@@ -45,7 +46,8 @@ class Trainee {
         for (int64_t step = first; step < first + count; step++) {
             if (plain) plain->push_back(plain_loss());
             losses.push_back(m.step(batch) / (double)(kBatch * kTokens));
-            EXPECT_OK(qn_optimizer_step(&optimizer, m.model, &train_options, step, 3e-3));
+            qn_optimizer_schedule(&optimizer, step, 3e-3);
+            EXPECT_OK(qn_optimizer_update(&optimizer));
         }
         return losses;
     }

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <random>
 #include <sstream>
 
@@ -113,6 +114,7 @@ class TinyRun : public testing::Test {
     qn_train_result result;
     std::vector<qn_step_report> reports;
     std::string notes;
+    std::function<void()> after_step; // optional
 
   private:
     static TinyRun *self(void *context) { return (TinyRun *)context; }
@@ -122,6 +124,7 @@ class TinyRun : public testing::Test {
     }
     static void on_step(void *context, const qn_step_report *report) {
         self(context)->reports.push_back(*report);
+        if (self(context)->after_step) self(context)->after_step();
     }
     static void on_note(void *context, const char *message) {
         self(context)->notes += std::string(message) + "\n";

@@ -77,36 +77,4 @@ TEST_F(CudaStreams, CastsBetweenAnyStrides) {
     });
 }
 
-// Segments travel with the launch: the host may have changed them long before it runs. More of
-// them than one launch takes.
-TEST_F(CudaStreams, AdamwLooksAtItsSegmentsOnce) {
-    on_each_backend([&](Device &d) {
-        const int64_t n = 300 * 8;
-        const std::vector<float> ones((size_t)n, 1), zeros((size_t)n);
-        Floats param(d, {n}, ones), grad(d, {n}, zeros), m(d, {n}, zeros), v(d, {n}, zeros);
-        Floats sumsq(d, {1}, {0});
-        std::vector<qn_adamw_segment> segments;
-        for (int64_t at = 0; at < n; at += 8) segments.push_back({at, 7, 0.5f});
-        qn_adamw_args args = {};
-        args.param = (float *)param.view.data;
-        args.grad = (const float *)grad.view.data;
-        args.m = (float *)m.view.data;
-        args.v = (float *)v.view.data;
-        args.count = n;
-        args.segments = segments.data();
-        args.n_segments = (int)segments.size();
-        args.grad_sumsq = (const float *)sumsq.view.data;
-        args.grad_scale = args.lr = args.eps = 1;
-        args.step = 1;
-        expect_ok(d.ops().adamw(d.stream, &args));
-        segments.assign(segments.size(), {0, n, 64});
-        args.param = nullptr;
-        expect_ok(d.ops().stream_sync(d.stream));
-        std::vector<float> want = ones;
-        for (size_t i = 0; i < want.size(); i++)
-            if (i % 8 != 7) want[i] = 0.5f;
-        EXPECT_EQ(param.read(), want);
-    });
-}
-
 } // namespace
