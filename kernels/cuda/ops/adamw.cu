@@ -79,15 +79,14 @@ __global__ void __launch_bounds__(THREADS)
     if (!(fabsf(*u.grad_sumsq) < INFINITY)) return;
     if (threadIdx.x == 0) step = step_of(u);
     __syncthreads(); /* the step is there */
-    const adamw_step s = step;
-    int first = 0; /* segment that does not end before the tile */
+    int first = 0;   /* segment that does not end before the tile */
     for (int64_t begin = blockIdx.x * (int64_t)TILE; begin < u.count;
          begin += gridDim.x * (int64_t)TILE) {
         const int64_t chunk = begin / VECTOR + threadIdx.x;
         while (first < u.n_segments && u.segments[first].offset + u.segments[first].count <= begin)
             first++;
         for (int i = first; i < u.n_segments && u.segments[i].offset < begin + TILE; i++)
-            update_in_segment(u, s, u.segments[i], chunk);
+            update_in_segment(u, step, u.segments[i], chunk);
     }
 }
 
