@@ -161,6 +161,9 @@ static void place_head(layout *l) {
 }
 
 static void place_gradients(layout *l) {
+    const int64_t heads = l->plan->config.n_layers * l->plan->config.n_heads;
+    place_scratch(l, QN_BUF_ATTN_SUMS, "attention's statistics", QN_F32, QN_ATTN_N_SUMS, heads);
+    place_scratch(l, QN_BUF_ATTN_COUNTS, "attention's rows", QN_I64, QN_ATTN_N_COUNTS, heads);
     place_scratch(l, QN_BUF_GRAD_SUMSQ, "gradient sum of squares", QN_F32, 1, 1);
     place_scratch(l, QN_BUF_D_RESID, "residual gradient", l->storage, l->N, l->C);
     place_scratch(l, QN_BUF_D_NORM, "norm output gradient", l->storage, l->N, l->C);

@@ -78,6 +78,8 @@ static const qn_option table[] = {
     INT(keep_last, "keep-last", "2", 1, MANY, RESUMABLE, "N", "newest checkpoints kept"),
     INT(keep_every, "keep-every", "0", 0, MANY, RESUMABLE, "N",
         "checkpoints kept for good: those at multiples of N steps; 0: none"),
+    INT(lens_every, "lens-every", "0", 0, MANY, RESUMABLE, "N",
+        "steps between samples of attention, which go into the run's lens.jsonl; 0: none"),
     STRING(backend, "backend", "auto", RESUMABLE, "NAME",
            "cpu, cuda, or auto for a GPU where there is one"),
     INT(threads, "threads", "0", 0, 4096, RESUMABLE, "N", "CPU threads; 0: one a core"),

@@ -19,6 +19,7 @@
 #include "quern/range.h"
 #include "quern/step.h"
 #include "quern/train.h"
+#include "train/lens_log.h"
 #include "train/run_log.h"
 #include "train/schedule.h"
 
@@ -32,7 +33,8 @@ typedef struct training {
     qn_loader *train_loader, *val_loader;
     qn_model *model;
     qn_stepper *stepper;
-    qn_run_log log;
+    qn_run_log log, lens_log;
+    qn_lens *lens; /* NULL where nothing is sampled */
     qn_train_state state;
     char data_before[QN_OPTION_TEXT]; /* the folder that run.json names, on a resume */
     bool has_next;                    /* the stepper has the micro-batch that comes next */
@@ -186,6 +188,7 @@ static qn_status open_model(training *t, const qn_config *config) {
     QN_TRY(qn_plan_set_precision(t->backend, (qn_precision)t->options.precision, &plan));
     QN_TRY(qn_optimizer_check(&plan, &t->options));
     QN_TRY(qn_model_create(t->backend, config, &plan, &t->model));
+    if (t->options.lens_every) QN_TRY(qn_lens_open(t->model, &t->lens));
     return qn_stepper_open(t->model, &t->options, t->comm, &t->stepper);
 }
 
@@ -244,11 +247,8 @@ static qn_status open_log(training *t) {
     char *path = run_path(t, "log.jsonl"), *lens = run_path(t, "lens.jsonl");
     qn_status status =
         path && lens ? qn_run_log_open(path, t->state.step, &t->log) : no_memory("a path");
-    if (!status && qn_path_exists(lens)) {
-        qn_run_log lens_log;
-        status = qn_run_log_open(lens, t->state.step, &lens_log);
-        qn_run_log_close(&lens_log);
-    }
+    if (!status && (t->lens || qn_path_exists(lens)))
+        status = qn_run_log_open(lens, t->state.step, &t->lens_log);
     free(path);
     free(lens);
     return status;
@@ -308,6 +308,8 @@ static qn_status open_training(training *t, bool resume) {
 static void close_training(training *t) {
     if (t->lock >= 0) close(t->lock);
     qn_run_log_close(&t->log);
+    qn_run_log_close(&t->lens_log);
+    qn_lens_close(t->lens);
     qn_stepper_close(t->stepper);
     qn_model_destroy(t->model);
     qn_loader_close(t->val_loader);
@@ -356,12 +358,20 @@ static qn_status not_finite(const training *t, int64_t step, const char *name, d
                     (long long)step, name, value, saved);
 }
 
+/* The first step, whose attention is that of the initial weights, and every lens_every-th. */
+static bool is_sampled(const training *t, int64_t step) {
+    return t->lens && (step == 1 || step % t->options.lens_every == 0);
+}
+
 static qn_status train_step(training *t, qn_step_report *report) {
     const int64_t step = t->state.step + 1, G = t->options.grad_accum;
     const int64_t tokens = qn_step_tokens(&t->options, t->comm);
+    const bool samples = is_sampled(t, step);
     const double started = qn_clock(), lr = qn_learning_rate(&t->options, step);
     double loss_sum, norm;
+    if (samples) QN_TRY(qn_lens_begin(t->lens));
     for (int64_t g = 0; g < G; g++) QN_TRY(run_micro_step(t, g, step, lr));
+    if (samples) QN_TRY(qn_lens_end(t->lens));
     QN_TRY(qn_stepper_result(t->stepper, &loss_sum, &norm));
     const double loss = loss_sum / (double)tokens;
     if (!isfinite(loss)) return not_finite(t, step, "loss", loss);
@@ -419,6 +429,7 @@ static qn_status evaluate(training *t, qn_step_report *r) {
 static qn_status save(training *t) {
     t->state.seconds = qn_clock() - t->begun;
     qn_status status = qn_run_log_sync(&t->log);
+    if (!status && t->lens) status = qn_run_log_sync(&t->lens_log);
     if (!status) {
         status = qn_checkpoint_save(t->options.run, t->model, &t->state, t->options.data,
                                     t->options.keep_last, t->options.keep_every);
@@ -437,6 +448,8 @@ static qn_status run(training *t, qn_train_result *out) {
         QN_TRY_IN(t->backend, "step", train_step(t, report));
         const bool end = t->state.step == o->steps;
         QN_TRY(log_step(t, report));
+        if (is_sampled(t, report->step))
+            QN_TRY(qn_lens_log(t->lens, report->step, report->tokens, &t->lens_log));
         if (end || due(t->state.step, o->eval_every))
             QN_TRY_IN(t->backend, "evaluation", evaluate(t, report));
         out->interrupted =
@@ -451,7 +464,11 @@ static qn_status run(training *t, qn_train_result *out) {
 
 qn_status qn_train(const qn_train_options *options, bool resume, const qn_train_hooks *hooks,
                    qn_train_result *out) {
-    training t = {.options = *options, .hooks = hooks, .lock = -1, .log = {.file = -1}};
+    training t = {.options = *options,
+                  .hooks = hooks,
+                  .lock = -1,
+                  .log = {.file = -1},
+                  .lens_log = {.file = -1}};
     *out = (qn_train_result){0};
     qn_status status = open_training(&t, resume);
     if (!status) status = run(&t, out);

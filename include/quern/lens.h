@@ -1,0 +1,54 @@
+/* lens.h: what attention does while a model trains, head by head, measured inside the attention
+ * operation. */
+#ifndef QUERN_LENS_H
+#define QUERN_LENS_H
+
+#include "quern/model.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Keys nearer than this are local to a query. */
+enum { QN_LENS_LOCAL_WINDOW = 16 };
+
+/* A measure of one head, over the rows of all passes that were sampled. */
+typedef struct qn_lens_figure {
+    int64_t layer, head;
+    const char *metric; /* a static name, see qn_lens_metrics */
+    double value;       /* NaN where n is 0 */
+    double baseline;    /* what uniform attention over the visible keys gives; NaN: there is none */
+    int64_t n;          /* rows it was taken over */
+} qn_lens_figure;
+
+enum { QN_LENS_METRICS = 6 };
+
+/* The measures of head `head` from what attention left in `stats` (host memory, Hq = n_heads):
+ *   entropy    mean of H/ln n over rows of n > 1 visible keys (Zhai et al. 2303.06296); uniform 1
+ *   max_logit  the largest scaled score; no baseline
+ *   p_max      mean of the largest weight
+ *   distance   mean of Σ p·(i−j), in positions (Vig & Belinkov 1906.04284)
+ *   sink       mean weight of the first position of the document (Gu et al. 2410.10781)
+ *   local      mean weight within local_window (Clark et al. 1906.04341) */
+void qn_lens_metrics(const qn_attn_stats *stats, int64_t n_heads, int64_t layer, int64_t head,
+                     qn_lens_figure out[QN_LENS_METRICS]);
+
+/* A sampler of one model (QN_PLAN_TRAIN), which outlives it. */
+typedef struct qn_lens qn_lens;
+
+qn_status qn_lens_open(qn_model *model, qn_lens **out);
+void qn_lens_close(qn_lens *lens);
+
+/* Forward passes that are enqueued between the two are sampled. Neither changes a bit of what they
+ * compute. */
+qn_status qn_lens_begin(qn_lens *lens);
+qn_status qn_lens_end(qn_lens *lens);
+
+/* Waits for the device: the figures of the last sample, layer by layer, head by head; the lens's
+ * until it is closed or begins again. */
+qn_status qn_lens_read(qn_lens *lens, const qn_lens_figure **figures, int64_t *count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
