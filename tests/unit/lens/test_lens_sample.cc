@@ -48,6 +48,7 @@ TEST_F(LensSample, TakesThePassesBetweenBeginAndEnd) {
     const std::vector<qn_lens_figure> both = sample({batch(1), batch(3)});
     EXPECT_EQ(both[0].n, 2 * first[0].n);
     EXPECT_NE(both[0].value, first[0].value);
+    EXPECT_EQ(qn_model_stats(m.model), nullptr) << "later passes pay for nothing";
 }
 
 TEST_F(LensSample, LayersAndHeadsAreToldApart) {
