@@ -18,7 +18,7 @@ typedef struct recipe {
 
 typedef struct recording {
     recipe of;
-    qn_graph *graph;
+    qn_graph *graph; /* NULL: it ran once as it is, so that all that it needs is set up */
 } recording;
 
 /* Both slots of the input, the first, middle and last micro-step, with statistics and without. */
@@ -32,9 +32,8 @@ struct qn_stepper {
     qn_stream *stream;
     qn_optimizer optimizer;
     qn_input input;
-    qn_batch next;   /* the micro-batch that was filled in */
-    bool records;    /* the backend records graphs */
-    int64_t settled; /* the first step: after it nothing is set up on first use any more */
+    qn_batch next; /* the micro-batch that was filled in */
+    bool records;  /* the backend records graphs */
     recording recordings[MOST_RECORDINGS];
     int n_recordings;
 };
@@ -121,9 +120,9 @@ static bool same_recipe(const recipe *a, const recipe *b) {
            a->slot == b->slot && a->stats == b->stats;
 }
 
-static qn_graph *find_recording(const qn_stepper *s, const recipe *r) {
+static recording *find_recording(qn_stepper *s, const recipe *r) {
     for (int i = 0; i < s->n_recordings; i++)
-        if (same_recipe(&s->recordings[i].of, r)) return s->recordings[i].graph;
+        if (same_recipe(&s->recordings[i].of, r)) return &s->recordings[i];
     return NULL;
 }
 
@@ -138,14 +137,16 @@ static qn_status record(qn_stepper *s, const recipe *r, qn_graph **out) {
     return status;
 }
 
+/* Runs a micro-step: as it is the first time, then recorded. */
 static qn_status launch(qn_stepper *s, const recipe *r) {
-    qn_graph *graph = find_recording(s, r);
-    if (!graph) {
+    recording *found = find_recording(s, r);
+    if (!found) {
         if (s->n_recordings == MOST_RECORDINGS) forget_recordings(s);
-        QN_TRY(record(s, r, &graph));
-        s->recordings[s->n_recordings++] = (recording){*r, graph};
+        s->recordings[s->n_recordings++] = (recording){.of = *r};
+        return enqueue(s, r);
     }
-    return s->ops->graph_launch(s->stream, graph);
+    if (!found->graph) QN_TRY(record(s, r, &found->graph));
+    return s->ops->graph_launch(s->stream, found->graph);
 }
 
 /* All micro-steps but the first and the last are one recording, which leaves its loss in the spare
@@ -168,9 +169,8 @@ qn_status qn_stepper_input(qn_stepper *s, int32_t **tokens, int32_t **targets,
     return QN_OK;
 }
 
-static qn_status pass(qn_stepper *s, const recipe *r, int64_t step) {
-    if (!s->settled) s->settled = step;
-    if (!s->records || step == s->settled) return enqueue(s, r);
+static qn_status pass(qn_stepper *s, const recipe *r) {
+    if (!s->records) return enqueue(s, r);
     return r->first || r->last ? launch(s, r) : launch_middle(s, *r);
 }
 
@@ -181,7 +181,7 @@ qn_status qn_stepper_pass(qn_stepper *s, int64_t micro_step, int64_t step, doubl
                       .slot = micro_step,
                       .stats = qn_model_stats(s->model)};
     if (r.last) qn_optimizer_schedule(&s->optimizer, step, lr);
-    QN_TRY(pass(s, &r, step));
+    QN_TRY(pass(s, &r));
     return qn_input_release(&s->input, s->stream);
 }
 

@@ -10,8 +10,8 @@
 extern "C" {
 #endif
 
-/* Takes the steps of one model. Where the backend records graphs, a micro-step is one launch from
- * the second step on: the upload of its batch and both passes, in the first of a step the clearing
+/* Takes the steps of one model. Where the backend records graphs, a micro-step is soon one launch:
+ * the upload of its batch and both passes, in the first of a step the clearing
  * of the gradients before them, in the last the update behind them. So with --grad-accum 1 a whole
  * step is one launch. */
 typedef struct qn_stepper qn_stepper;

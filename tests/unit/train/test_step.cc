@@ -92,7 +92,8 @@ class Step : public testing::TestWithParam<int> {
             for (int g = 0; g < accum(); g++) {
                 const reference::Batch filled = batch(step, g);
                 const qn_batch b = view(filled);
-                EXPECT_OK(qn_model_forward(m.model, &b, g, 1.0f / (kBatch * kTokens * accum())));
+                EXPECT_OK(
+                    qn_model_forward(m.model, &b, g, 1.0f / (float)(kBatch * kTokens * accum())));
                 EXPECT_OK(qn_model_backward(m.model, nullptr, nullptr));
                 EXPECT_OK(qn_model_loss_sum(m.model, g + 1, &sum)); // the batch has been read
             }
@@ -128,11 +129,11 @@ class Step : public testing::TestWithParam<int> {
     qn_comm *comm;
 };
 
-INSTANTIATE_TEST_SUITE_P(Accumulation, Step, testing::Values(1, 2, 5));
+INSTANTIATE_TEST_SUITE_P(Accumulation, Step, testing::Values(1, 2, 4));
 
 // Other batches, other rates and every slot of the input after what was recorded.
 TEST_P(Step, GivesTheBitsOfItsParts) {
-    const int steps = 4;
+    const int steps = accum() == 1 ? 6 : 3; // each slot of the input three times
     SmallModel m(config, plan);
     qn_stepper *stepper;
     ASSERT_OK(qn_stepper_open(m.model, &options, comm, &stepper));
