@@ -140,6 +140,21 @@ TEST_P(OddVocabulary, ResumesBitForBit) {
     EXPECT_EQ(rest.state(), whole.state());
 }
 
+// Between the CPU and the backend that stores bf16.
+TEST_P(OddVocabulary, CheckpointsOfOneBackendLoadOnTheOther) {
+    Case other = GetParam();
+    other.storage = other.storage == QN_BF16 ? QN_F32 : QN_BF16;
+    Trainee from(GetParam()), to(other, 99);
+    ASSERT_TRUE(from.m.model && to.m.model);
+    from.train(1, 1);
+    to.train(1, 1);
+    const qn_train_state state = {};
+    ASSERT_OK(qn_checkpoint_save(dir.path().c_str(), from.m.model, &state, nullptr, 1, 0));
+    ASSERT_OK(qn_checkpoint_load((dir / "checkpoints/step-0").c_str(), to.m.model));
+    for (qn_buffer_id id : {QN_BUF_PARAMS, QN_BUF_ADAM_M, QN_BUF_ADAM_V})
+        EXPECT_EQ(to.m.buffer(id), from.m.buffer(id)) << id;
+}
+
 // ---- generation -----------------------------------------------------------------------------
 
 // A model that says the opposite of what it read, so that the logits of all words are negative,
