@@ -58,11 +58,17 @@ qn_cost qn_cost_swiglu_backward(const qn_swiglu_args *a) {
     return (qn_cost){0, once(a->gate_up) + once(a->dout) + once(a->dgate_up)};
 }
 
+/* Rows of a table that are words. */
+static qn_tensor words_of(qn_tensor table, int64_t vocab_size) {
+    table.shape[0] = vocab_size;
+    return table;
+}
+
 qn_cost qn_cost_classifier(const qn_classifier_args *a) {
-    const double product =
-        2.0 * (double)(a->x.shape[0] * a->x.shape[1]) * (double)a->weight.shape[0];
+    const double product = 2.0 * (double)(a->x.shape[0] * a->x.shape[1]) * (double)a->vocab_size;
     return (qn_cost){product * (1 + (a->dx.data != NULL) + (a->dweight.data != NULL)),
-                     once(a->x) + once(a->weight) + once(a->dx) + added(a->dweight)};
+                     once(a->x) + once(words_of(a->weight, a->vocab_size)) + once(a->dx) +
+                         added(words_of(a->dweight, a->vocab_size))};
 }
 
 /* Parameters and moments are read and written, gradients read, the working copy written. */

@@ -52,7 +52,7 @@ static qn_status prepare(qn_model *m) {
     }
     QN_TRY(m->ops->stream_create(m->backend, &m->stream));
     QN_TRY(m->ops->alloc(m->backend, m->plan.total_bytes, (void **)&m->arena));
-    /* The paddings between parameters stay zero in all that is summed over them. */
+    /* What lies between parameters, rows of tables that are no words too, stays zero. */
     for (qn_buffer_id id = QN_BUF_PARAMS; id <= QN_BUF_ADAM_V; id++) {
         if (!m->plan.buffers[id].name) continue;
         QN_TRY(m->ops->zero(m->stream, qn_buffer_at(m, id, 0), m->plan.buffers[id].stride));
@@ -234,10 +234,21 @@ qn_status qn_model_evaluate(qn_model *m, const qn_batch *batch, double *loss_sum
 
 /* ---- generation -------------------------------------------------------------------------- */
 
+/* (B,V) of words from rows that are longer. */
+static qn_status fetch_logits(qn_model *m, const qn_tensor *from, float *logits) {
+    const int64_t V = m->config.vocab_size;
+    for (int64_t b = 0; b < from->shape[0]; b++) {
+        const float *row = (const float *)from->data + b * from->stride[0];
+        QN_TRY(m->ops->copy(m->stream, logits + b * V, row, (size_t)V * sizeof(float),
+                            QN_COPY_TO_HOST));
+    }
+    return QN_OK;
+}
+
 qn_status qn_model_extend(qn_model *m, const int32_t *tokens, int64_t start, int64_t count,
                           float *logits) {
     const qn_plan_options *o = &m->plan.options;
-    const int64_t B = o->batch_size, C = m->config.hidden_size, V = m->config.vocab_size;
+    const int64_t B = o->batch_size, C = m->config.hidden_size;
     if (o->mode != QN_PLAN_GENERATE) return wrong_mode(m, "generation", "QN_PLAN_GENERATE");
     if (start < 0 || start >= o->seq_len || count < 1 || count > o->seq_len - start) {
         return qn_error(QN_CODE_INVALID, "%lld tokens from position %lld on: the cache holds %lld",
@@ -250,15 +261,15 @@ qn_status qn_model_extend(qn_model *m, const int32_t *tokens, int64_t start, int
     last = qn_from(last, (count - 1) * C);
     last.shape[0] = B;
     last.stride[0] = count * C;
-    qn_role head = m->config.tie_embeddings ? QN_WTE : QN_LM_HEAD_W;
-    qn_gemm_args args = {.a = last,
-                         .b = qn_weight(m, head, -1),
-                         .c = qn_tensor_2d(qn_buffer_at(m, QN_BUF_LOGITS, 0), QN_F32, B, V),
-                         .transpose_b = true,
-                         .compute = o->compute,
-                         .workspace = qn_buffer_at(m, QN_BUF_WORKSPACE, 0)};
+    const qn_tensor head = qn_head(m);
+    qn_gemm_args args = {
+        .a = last,
+        .b = head,
+        .c = qn_tensor_2d(qn_buffer_at(m, QN_BUF_LOGITS, 0), QN_F32, B, head.shape[0]),
+        .transpose_b = true,
+        .compute = o->compute,
+        .workspace = qn_buffer_at(m, QN_BUF_WORKSPACE, 0)};
     QN_TRY(m->ops->gemm(m->stream, &args));
-    QN_TRY(m->ops->copy(m->stream, logits, args.c.data, (size_t)(B * V) * sizeof(float),
-                        QN_COPY_TO_HOST));
+    QN_TRY(fetch_logits(m, &args.c, logits));
     return m->ops->stream_sync(m->stream);
 }

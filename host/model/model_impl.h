@@ -74,6 +74,21 @@ static inline qn_tensor qn_weight_grad(const qn_model *m, qn_role role, int64_t 
     return qn_param_view(m, QN_BUF_GRADS, role, layer);
 }
 
+/* The table that makes logits, and its gradient, with the rows behind it that are no words. */
+static inline qn_tensor qn_with_padding(qn_tensor table) {
+    table.shape[0] = qn_table_rows(table.shape[0]);
+    return table;
+}
+static inline qn_role qn_head_role(const qn_model *m) {
+    return m->config.tie_embeddings ? QN_WTE : QN_LM_HEAD_W;
+}
+static inline qn_tensor qn_head(const qn_model *m) {
+    return qn_with_padding(qn_weight(m, qn_head_role(m), -1));
+}
+static inline qn_tensor qn_head_grad(const qn_model *m) {
+    return qn_with_padding(qn_weight_grad(m, qn_head_role(m), -1));
+}
+
 /* model.c: an error unless the model is planned for training; `pass` begins its message. */
 qn_status qn_check_training(const qn_model *m, const char *pass);
 

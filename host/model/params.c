@@ -10,6 +10,9 @@
 /* Where a group of parameters begins: a multiple of 64 bytes of fp32. */
 enum { GROUP_ALIGNMENT = 16 };
 
+/* What the rows of a table of words are a multiple of. */
+enum { TABLE_ROWS = 64 };
+
 typedef struct builder {
     qn_params *params;
     int64_t layer;
@@ -51,6 +54,12 @@ static void add_vector(builder *b, qn_role role, const char *name, int64_t n, qn
     add(b, role, name, n, 0, init, 0, QN_SHARD_NONE, joined);
 }
 
+/* One row a word, and behind them the rows of none. */
+static void add_table(builder *b, qn_role role, const char *name, const qn_config *c, float std) {
+    add_matrix(b, role, name, c->vocab_size, c->hidden_size, std, QN_SHARD_ROWS, false);
+    b->params->n_elements += (qn_table_rows(c->vocab_size) - c->vocab_size) * c->hidden_size;
+}
+
 /* The projections back into the residual stream start smaller, so that its variance
  * does not grow with depth (Radford et al., GPT-2, section 2.3). */
 static float residual_std(const qn_config *c) {
@@ -67,8 +76,7 @@ static void add_llama(builder *b, const qn_config *c) {
     const float out_std = residual_std(c);
 
     b->prefix = "model.";
-    add_matrix(b, QN_WTE, "embed_tokens.weight", c->vocab_size, C, embed_std(c), QN_SHARD_ROWS,
-               false);
+    add_table(b, QN_WTE, "embed_tokens.weight", c, embed_std(c));
     for (int64_t l = 0; l < c->n_layers; l++) {
         char prefix[48];
         snprintf(prefix, sizeof prefix, "model.layers.%lld.", (long long)l);
@@ -96,10 +104,7 @@ static void add_llama(builder *b, const qn_config *c) {
     b->prefix = "";
     b->layer = -1;
     add_vector(b, QN_FINAL_NORM_W, "model.norm.weight", C, QN_INIT_ONES, false);
-    if (!c->tie_embeddings) {
-        add_matrix(b, QN_LM_HEAD_W, "lm_head.weight", c->vocab_size, C, b->std, QN_SHARD_ROWS,
-                   false);
-    }
+    if (!c->tie_embeddings) add_table(b, QN_LM_HEAD_W, "lm_head.weight", c, b->std);
 }
 
 static void add_gpt2(builder *b, const qn_config *c) {
@@ -107,7 +112,7 @@ static void add_gpt2(builder *b, const qn_config *c) {
     const float out_std = residual_std(c);
 
     b->prefix = "transformer.";
-    add_matrix(b, QN_WTE, "wte.weight", c->vocab_size, C, embed_std(c), QN_SHARD_ROWS, false);
+    add_table(b, QN_WTE, "wte.weight", c, embed_std(c));
     add_matrix(b, QN_WPE, "wpe.weight", c->max_seq_len, C, b->std, QN_SHARD_NONE, false);
     for (int64_t l = 0; l < c->n_layers; l++) {
         char prefix[48];
@@ -131,10 +136,11 @@ static void add_gpt2(builder *b, const qn_config *c) {
     b->layer = -1;
     add_vector(b, QN_FINAL_NORM_W, "transformer.ln_f.weight", C, QN_INIT_ONES, false);
     add_vector(b, QN_FINAL_NORM_B, "transformer.ln_f.bias", C, QN_INIT_ZEROS, false);
-    if (!c->tie_embeddings) {
-        add_matrix(b, QN_LM_HEAD_W, "lm_head.weight", c->vocab_size, C, b->std, QN_SHARD_ROWS,
-                   false);
-    }
+    if (!c->tie_embeddings) add_table(b, QN_LM_HEAD_W, "lm_head.weight", c, b->std);
+}
+
+int64_t qn_table_rows(int64_t vocab_size) {
+    return (vocab_size + TABLE_ROWS - 1) / TABLE_ROWS * TABLE_ROWS;
 }
 
 qn_status qn_params_make(const qn_config *config, qn_params *out) {

@@ -153,7 +153,8 @@ static void place_head(layout *l) {
     place_scratch(l, QN_BUF_FINAL_RSTD, "final norm scale", QN_F32, l->N, 1);
     place_scratch(l, QN_BUF_FINAL_NORM, "final norm", l->storage, l->N, l->C);
     if (o->mode == QN_PLAN_GENERATE) {
-        place_scratch(l, QN_BUF_LOGITS, "logits", QN_F32, o->batch_size, c->vocab_size);
+        place_scratch(l, QN_BUF_LOGITS, "logits", QN_F32, o->batch_size,
+                      qn_table_rows(c->vocab_size));
         return;
     }
     place_scratch(l, QN_BUF_LOSSES, "losses", QN_F32, l->N, 1);

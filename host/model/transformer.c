@@ -376,14 +376,11 @@ static qn_status recompute_block(qn_model *m, int64_t l) {
 
 /* ---- classifier --------------------------------------------------------------------- */
 
-static qn_role head_role(const qn_model *m) {
-    return m->config.tie_embeddings ? QN_WTE : QN_LM_HEAD_W;
-}
-
 /* Losses and, in training, the gradient of the final norm's output in its own place. */
 static qn_status classifier(qn_model *m, float grad_scale, bool train) {
     qn_classifier_args args = {.x = hidden(m, QN_BUF_FINAL_NORM, 0),
-                               .weight = qn_weight(m, head_role(m), -1),
+                               .weight = qn_head(m),
+                               .vocab_size = m->config.vocab_size,
                                .targets = qn_per_token(m, QN_BUF_TARGETS, 0),
                                .losses = qn_per_token(m, QN_BUF_LOSSES, 0),
                                .grad_scale = grad_scale,
@@ -391,7 +388,7 @@ static qn_status classifier(qn_model *m, float grad_scale, bool train) {
                                .workspace = workspace(m)};
     if (train) {
         args.dx = args.x;
-        args.dweight = qn_weight_grad(m, head_role(m), -1);
+        args.dweight = qn_head_grad(m);
     }
     return m->ops->classifier(m->stream, &args);
 }

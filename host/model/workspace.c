@@ -71,10 +71,10 @@ static void ask_linears(asker *k) {
 }
 
 static void ask_logits(asker *k) {
-    const int64_t B = k->options->batch_size, V = k->config->vocab_size;
+    const int64_t B = k->options->batch_size, rows = qn_table_rows(k->config->vocab_size);
     ask_gemm(k, (qn_gemm_args){.a = qn_tensor_2d(NULL, k->storage, B, k->C),
-                               .b = qn_tensor_2d(NULL, k->storage, V, k->C),
-                               .c = qn_tensor_2d(NULL, QN_F32, B, V),
+                               .b = qn_tensor_2d(NULL, k->storage, rows, k->C),
+                               .c = qn_tensor_2d(NULL, QN_F32, B, rows),
                                .transpose_b = true});
 }
 
@@ -108,15 +108,16 @@ static void ask_attention(asker *k) {
 }
 
 static void ask_classifier(asker *k) {
-    const int64_t V = k->config->vocab_size;
+    const int64_t rows = qn_table_rows(k->config->vocab_size);
     qn_classifier_args args = {.x = qn_tensor_2d(NULL, k->storage, k->N, k->C),
-                               .weight = qn_tensor_2d(NULL, k->storage, V, k->C),
+                               .weight = qn_tensor_2d(NULL, k->storage, rows, k->C),
+                               .vocab_size = k->config->vocab_size,
                                .targets = qn_tensor_1d(NULL, QN_I32, k->N),
                                .losses = qn_tensor_1d(NULL, QN_F32, k->N),
                                .compute = k->options->compute};
     if (k->train) {
         args.dx = args.x;
-        args.dweight = qn_tensor_2d(NULL, QN_F32, V, k->C);
+        args.dweight = qn_tensor_2d(NULL, QN_F32, rows, k->C);
     }
     note(k, k->backend->ops->classifier_workspace(k->backend, &args));
 }

@@ -232,13 +232,18 @@ typedef struct qn_swiglu_args {
 /* ---- classifier ------------------------------------------------------------ */
 
 /* Cross-entropy of logits = x·weightᵀ against targets, by chunks of tokens, so
- * that logits never exist whole. x (N,C), weight (V,C), targets (N) int32, where a
+ * that logits never exist whole. x (N,C), weight (R,C), targets (N) int32, where a
  * negative target is ignored (loss 0, no gradient). losses (N) fp32 in nats.
- * When dx has data: dx = grad_scale·∂Σlosses/∂x, and dweight (V,C), if it has
+ * The words are the first vocab_size rows of weight, at least one. Rows behind them are the
+ * caller's promise to be zeros: no part of the softmax, and their gradient is 0. They let products
+ * have R, which can be a multiple of what a backend's matrix units take at a time, for the length
+ * of a row of logits.
+ * When dx has data: dx = grad_scale·∂Σlosses/∂x, and dweight (R,C), if it has
  * data, adds grad_scale·∂Σlosses/∂weight. dx may be x itself. x, weight, dx (storage);
  * dweight fp32. */
 typedef struct qn_classifier_args {
     qn_tensor x, weight, targets, losses;
+    int64_t vocab_size;
     qn_tensor dx, dweight;
     float grad_scale;
     qn_dtype compute;

@@ -70,6 +70,13 @@ typedef struct qn_params {
     int *index; /* (n_layers + 1, QN_N_ROLES): item or -1; row 0 is layer -1 */
 } qn_params;
 
+/* Rows that the flat arrays have for a table of `vocab_size` words: the next multiple of 64, so
+ * that rows of logits are multiples of 128 bytes in bf16, which NVIDIA's guide to matrix
+ * multiplication asks of every length for full speed on an A100 (16 bytes on others). Rows that are
+ * no words stay zero, in parameters, gradients and moments, and are no parameters: no file has
+ * them, no count. */
+int64_t qn_table_rows(int64_t vocab_size);
+
 /* Lays out the parameters of a checked config; each group that is used as one matrix
  * begins on 64 bytes (fp32). Released by qn_params_free. */
 qn_status qn_params_make(const qn_config *config, qn_params *out);

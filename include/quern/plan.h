@@ -106,7 +106,7 @@ typedef enum qn_buffer_id {
     QN_BUF_D_FFN,         /* (N,F) */
     QN_BUF_CACHE_K,       /* (B,seq_len,Hkv·D) per layer */
     QN_BUF_CACHE_V,
-    QN_BUF_LOGITS,    /* (B,V) */
+    QN_BUF_LOGITS,    /* (B,qn_table_rows(V)) */
     QN_BUF_WORKSPACE, /* the most that any operation asks */
     QN_N_BUFFERS,
 } qn_buffer_id;

@@ -46,15 +46,23 @@ static chunk_products products_of(const qn_classifier_args *args, qn_tensor logi
     return p;
 }
 
+/* The same call of the words alone: rows of padding are nothing that BLAS needs. */
+static qn_classifier_args without_padding(const qn_classifier_args *args) {
+    qn_classifier_args words = *args;
+    words.weight.shape[0] = words.dweight.shape[0] = args->vocab_size;
+    return words;
+}
+
 static size_t logits_bytes(const qn_classifier_args *args) {
-    int64_t vocab = args->weight.shape[0];
+    int64_t vocab = args->vocab_size;
     return qn_cpu_align((size_t)chunk_rows(args->x.shape[0], vocab) * (size_t)vocab *
                         sizeof(float));
 }
 
 size_t qn_cpu_classifier_workspace(qn_backend *backend, const qn_classifier_args *args) {
-    int64_t vocab = args->weight.shape[0], rows = chunk_rows(args->x.shape[0], vocab);
-    chunk_products p = products_of(args, qn_tensor_2d(NULL, QN_F32, rows, vocab), 0, NULL);
+    const qn_classifier_args words = without_padding(args);
+    int64_t vocab = args->vocab_size, rows = chunk_rows(args->x.shape[0], vocab);
+    chunk_products p = products_of(&words, qn_tensor_2d(NULL, QN_F32, rows, vocab), 0, NULL);
     size_t most = qn_cpu_gemm_workspace(backend, &p.logits);
     const qn_gemm_args *backward[] = {&p.dweight, &p.dx};
     for (int i = 0; i < 2; i++) {
@@ -133,7 +141,8 @@ static void cross_entropy(int n_threads, const qn_classifier_args *args, const q
 /* dx comes last because it may be x. */
 qn_status qn_cpu_classifier(qn_stream *stream, const qn_classifier_args *args) {
     QN_TRY(qn_check_classifier(args, QN_F32));
-    int64_t tokens = args->x.shape[0], vocab = args->weight.shape[0];
+    const qn_classifier_args words = without_padding(args);
+    int64_t tokens = args->x.shape[0], vocab = args->vocab_size;
     QN_TRY(qn_check_indices("classifier", "target", args->targets.data, tokens, INT32_MIN, vocab));
     if (tokens == 0) return QN_OK;
     QN_TRY(qn_check_workspace("classifier", args->workspace,
@@ -143,7 +152,7 @@ qn_status qn_cpu_classifier(qn_stream *stream, const qn_classifier_args *args) {
     for (int64_t first = 0; first < tokens; first += step) {
         qn_tensor logits =
             qn_tensor_2d(args->workspace, QN_F32, qn_min_i64(step, tokens - first), vocab);
-        chunk_products p = products_of(args, logits, first, workspace);
+        chunk_products p = products_of(&words, logits, first, workspace);
         QN_TRY(qn_cpu_gemm(stream, &p.logits));
         cross_entropy(qn_cpu_threads(stream), args, &logits, first);
         if (!args->dx.data) continue;

@@ -25,7 +25,7 @@ static int64_t round_up(int64_t x, int64_t multiple) {
     return (x + multiple - 1) / multiple * multiple;
 }
 
-/* Rows of logits begin at multiples of 256 bytes, whatever the vocabulary. */
+/* Rows of logits begin at multiples of 256 bytes, however many words there are. */
 static int64_t row_floats(const qn_classifier_args *args) {
     return round_up(most(args->weight.shape[0], 1), 64);
 }
@@ -56,19 +56,22 @@ static qn_tensor rows_of(const qn_tensor *t, int64_t first, int64_t n) {
 }
 
 static qn_tensor logits_of(const qn_cuda_logits *x) {
-    qn_tensor view = qn_tensor_2d(x->data, QN_F32, x->rows, x->vocab);
+    qn_tensor view = qn_tensor_2d(x->data, QN_F32, x->rows, x->columns);
     view.stride[0] = x->row_floats;
     return view;
 }
 
 /* In the memory of the logits. */
 static qn_tensor dlogits_of(const qn_cuda_logits *x) {
-    qn_tensor view = qn_tensor_2d(x->data, QN_BF16, x->rows, x->vocab);
+    qn_tensor view = qn_tensor_2d(x->data, QN_BF16, x->rows, x->columns);
     view.stride[0] = 2 * x->row_floats;
     return view;
 }
 
-/* logits (n,V) = x·weightᵀ; dweight (V,C) += dlogitsᵀ·x; dx (n,C) = dlogits·weight. */
+/* logits (n,R) = x·weightᵀ; dweight (R,C) += dlogitsᵀ·x; dx (n,C) = dlogits·weight. R is the length
+ * of contiguous rows of logits and of dlogits: where it is no multiple of 16 bytes, cuBLASLt's
+ * fast kernels cannot take them, however far apart they begin. So the rows of weight that are no
+ * words are multiplied too: as zeros they change neither dx nor their own gradient. */
 static chunk_products products_of(const qn_classifier_args *args, const qn_cuda_logits *logits,
                                   int64_t first, void *workspace) {
     const qn_tensor x = rows_of(&args->x, first, logits->rows), dlogits = dlogits_of(logits);
@@ -126,7 +129,7 @@ static qn_status run_chunk(qn_stream *stream, const qn_classifier_args *args,
 
 qn_status qn_cuda_classifier(qn_stream *stream, const qn_classifier_args *args) {
     QN_TRY(qn_check_classifier(args, QN_BF16));
-    const int64_t tokens = args->x.shape[0], vocab = args->weight.shape[0];
+    const int64_t tokens = args->x.shape[0];
     if (tokens == 0) return QN_OK;
     qn_workspace w = {.memory = args->workspace};
     classifier_memory memory;
@@ -136,7 +139,8 @@ qn_status qn_cuda_classifier(qn_stream *stream, const qn_classifier_args *args) 
     for (int64_t first = 0; first < tokens; first += rows) {
         const qn_cuda_logits logits = {.data = memory.logits,
                                        .rows = least(rows, tokens - first),
-                                       .vocab = vocab,
+                                       .vocab = args->vocab_size,
+                                       .columns = args->weight.shape[0],
                                        .row_floats = row_floats(args)};
         QN_TRY(run_chunk(stream, args, &logits, first, memory.gemm));
     }

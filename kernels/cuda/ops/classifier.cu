@@ -52,36 +52,37 @@ QN_DEVICE logit_sum merge_block_sums(logit_sum x, logit_sum (&warps)[WARPS]) {
 
 /* ---- a row ------------------------------------------------------------------------- */
 
-QN_DEVICE void clear_gradient(bf16 *row, int64_t vocab) {
-    for (int64_t j = threadIdx.x * VECTOR; j < vocab; j += STEP) store8(row + j, vector8{});
+QN_DEVICE void clear_gradient(bf16 *row, int64_t columns) {
+    for (int64_t j = threadIdx.x * VECTOR; j < columns; j += STEP) store8(row + j, vector8{});
 }
 
-/* Writes scale·e^(logit − most), less grad_scale at the target, over the logits, from the left:
- * STEP elements at a time, whose bf16 take the place of half as many logits. Step s writes where
- * the logits of step ⌊s/2⌋ were, or of step 0 for the first, never of a later step than its own;
- * so one barrier a step, between reading and writing, keeps every logit until it was read. */
-QN_DEVICE void write_gradient(float *row, int64_t vocab, float most, float scale, int64_t target,
-                              float grad_scale) {
+/* Writes scale·e^(logit − most), less grad_scale at the target, over the logits of words and 0 over
+ * those of none, from the left: STEP elements at a time, whose bf16 take the place of half as many
+ * logits. Step s writes where the logits of step ⌊s/2⌋ were, or of step 0 for the first, never of a
+ * later step than its own; so one barrier a step, between reading and writing, keeps every logit
+ * until it was read. */
+QN_DEVICE void write_gradient(float *row, int64_t vocab, int64_t columns, float most, float scale,
+                              int64_t target, float grad_scale) {
     bf16 *const gradient = (bf16 *)row;
-    for (int64_t begin = 0; begin < vocab; begin += STEP) {
+    for (int64_t begin = 0; begin < columns; begin += STEP) {
         const int64_t j = begin + threadIdx.x * VECTOR;
         vector8 v = {};
         if (j < vocab) v = load8(row + j);
         __syncthreads(); /* this step's logits have been read by all */
 #pragma unroll
         for (int i = 0; i < VECTOR; i++) {
-            v.x[i] = scale * exp_of(v.x[i] - most);
+            v.x[i] = j + i < vocab ? scale * exp_of(v.x[i] - most) : 0;
             if (j + i == target) v.x[i] -= grad_scale;
         }
-        if (j < vocab) store8(gradient + j, v);
+        if (j < columns) store8(gradient + j, v);
     }
 }
 
 /* One block a row, 256 threads, each 8 logits a step. A first pass keeps the maximum and the sum
  * in registers, which meet in 64 bytes of shared memory; a second one, which finds the logits in
  * the L2 cache where they fit, writes the gradient. Whole vectors are read and written: what they
- * hold past the vocabulary is the row's padding, and counts nowhere. Bytes, of each logit: 4 in,
- * and for the gradient 4 more and 2 out; two exponentials. */
+ * hold past the vocabulary counts nowhere, and past the columns is the row's padding. Bytes, of
+ * each logit: 4 in, and for the gradient 4 more and 2 out; two exponentials. */
 __global__ void __launch_bounds__(THREADS)
     cross_entropy(const __grid_constant__ qn_cuda_logits logits, const int32_t *targets,
                   float *losses, bool wants_gradient, float grad_scale) {
@@ -90,7 +91,7 @@ __global__ void __launch_bounds__(THREADS)
     float *const row = logits.data + blockIdx.x * logits.row_floats;
     if (target < 0) { /* whatever the logits are: they may be NaN */
         if (threadIdx.x == 0) losses[blockIdx.x] = 0;
-        if (wants_gradient) clear_gradient((bf16 *)row, vocab);
+        if (wants_gradient) clear_gradient((bf16 *)row, logits.columns);
         return;
     }
     const float chosen = target < vocab ? row[target] : NAN; /* before it is overwritten */
@@ -100,7 +101,7 @@ __global__ void __launch_bounds__(THREADS)
     if (threadIdx.x == 0) losses[blockIdx.x] = logf(x.sum) + (x.most - chosen);
     if (!wants_gradient) return;
     const float scale = target < vocab ? grad_scale / x.sum : NAN;
-    write_gradient(row, vocab, x.most, scale, target, grad_scale);
+    write_gradient(row, vocab, logits.columns, x.most, scale, target, grad_scale);
 }
 
 int qn_cuda_launch_cross_entropy(qn_cuda_logits logits, const int32_t *targets, float *losses,

@@ -132,6 +132,18 @@ TEST(Params, CountsOfPublishedModels) {
 
 // ---- places --------------------------------------------------------------------------------
 
+// Of the flat arrays; tables of words have rows behind them.
+int64_t room_of(const qn_param &item) {
+    const bool table = item.role == QN_WTE || item.role == QN_LM_HEAD_W;
+    return (table ? qn_table_rows(item.shape[0]) : item.shape[0]) * item.shape[1];
+}
+
+TEST(Params, TablesHaveRowsInWholeVectors) {
+    const std::map<int64_t, int64_t> rows = {
+        {1, 64}, {61, 64}, {64, 64}, {65, 128}, {32000, 32000}, {50257, 50304}, {151936, 151936}};
+    for (const auto &[words, expected] : rows) EXPECT_EQ(qn_table_rows(words), expected);
+}
+
 TEST(Params, LieInOrderWithoutOverlap) {
     for (const qn_config &config : configs()) {
         Params p(config);
@@ -140,7 +152,7 @@ TEST(Params, LieInOrderWithoutOverlap) {
             const qn_param &item = p.params.items[i];
             EXPECT_GE(item.offset, end) << item.name;
             EXPECT_LT(item.offset, end + 16) << item.name; // no more padding than one line
-            end = item.offset + item.count;
+            end = item.offset + room_of(item);
             n_params += item.count;
         }
         EXPECT_EQ(p.params.n_elements, end);

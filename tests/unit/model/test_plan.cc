@@ -137,6 +137,24 @@ TEST_F(Plan, StateIsFourTimesTheParameters) {
     EXPECT_EQ(plan.group_bytes[QN_GROUP_OPTIMIZER], 2 * plan.group_bytes[QN_GROUP_PARAMS]);
 }
 
+// GPT-2 has 50,257 words: 47 rows are there for products alone.
+TEST_F(Plan, TablesHaveRowsOfNoWord) {
+    const qn_config config = preset("gpt2-124m");
+    ASSERT_OK(make(config, small_options(1, 128)));
+    for (qn_buffer_id id : {QN_BUF_PARAMS, QN_BUF_GRADS, QN_BUF_ADAM_M, QN_BUF_ADAM_V})
+        EXPECT_EQ(plan.buffers[id].count, 124439808 + 47 * 768) << plan.buffers[id].name;
+    ASSERT_OK(make(config, bf16_products(small_options(3, 16, QN_PLAN_GENERATE))));
+    EXPECT_EQ(plan.buffers[QN_BUF_LOGITS].count, 3 * 50304);
+    qn_gemm_args logits = {};
+    logits.a = qn_tensor_2d(nullptr, QN_F32, 3, 768);
+    logits.b = qn_tensor_2d(nullptr, QN_F32, 50304, 768);
+    logits.c = qn_tensor_2d(nullptr, QN_F32, 3, 50304);
+    logits.transpose_b = true;
+    logits.compute = QN_BF16;
+    EXPECT_GE(plan.buffers[QN_BUF_WORKSPACE].count * sizeof(float),
+              backend->ops->gemm_workspace(backend, &logits));
+}
+
 // What each policy keeps of a layer, in fp32 a token (Llama): besides the block's input, q, k,
 // v, the attention's output, the residual after it and the feed-forward's input; then two norms
 // and the activation. Per token and norm one number, and one a head, come on top.

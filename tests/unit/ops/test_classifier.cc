@@ -15,6 +15,7 @@ struct Case {
     std::vector<int32_t> targets;
     float grad_scale = 0.25f;
     qn_dtype compute = QN_F32;
+    int64_t padding = 0; // rows of the table that are no words
 };
 
 Case make_case(int64_t n, int64_t c, int64_t v, uint32_t seed, float spread = 1) {
@@ -80,13 +81,30 @@ struct Got {
     std::vector<float> losses, dx, dweight;
 };
 
+// Behind the words' rows come those of none, which have `value`.
+std::vector<float> with_padding(const Case &k, std::vector<float> rows, float value) {
+    rows.resize((size_t)((k.v + k.padding) * k.c), value);
+    return rows;
+}
+
+// Takes the padding off a gradient that was `value` there, and that nothing was added to.
+std::vector<float> without_padding(const Case &k, std::vector<float> rows, float value) {
+    for (size_t i = (size_t)(k.v * k.c); i < rows.size(); i++) EXPECT_EQ(rows[i], value) << i;
+    rows.resize((size_t)(k.v * k.c));
+    return rows;
+}
+
 Got run(Device &d, const Case &k, const std::vector<float> &dweight_before, Options o) {
-    Stored x(d, {k.n, k.c}, k.x), weight(d, {k.v, k.c}, k.weight), own(d, {k.n, k.c});
-    Floats losses(d, {k.n}), dweight(d, {k.v, k.c}, dweight_before);
+    const float there = 3; // in the gradient of no word
+    const int64_t rows = k.v + k.padding;
+    Stored x(d, {k.n, k.c}, k.x), weight(d, {rows, k.c}, with_padding(k, k.weight, 0));
+    Stored own(d, {k.n, k.c});
+    Floats losses(d, {k.n}), dweight(d, {rows, k.c}, with_padding(k, dweight_before, there));
     Ints targets(d, {k.n}, k.targets);
     qn_classifier_args args = {};
     args.x = x;
     args.weight = weight;
+    args.vocab_size = k.v;
     args.targets = targets;
     args.losses = losses;
     args.grad_scale = k.grad_scale;
@@ -98,7 +116,8 @@ Got run(Device &d, const Case &k, const std::vector<float> &dweight_before, Opti
     expect_ok(d.ops().classifier(d.stream, &args));
     expect_ok(d.ops().stream_sync(d.stream));
     workspace.expect_guards_intact();
-    Got got{losses.read(), o.in_place ? x.read() : own.read(), dweight.read()};
+    Got got{losses.read(), o.in_place ? x.read() : own.read(),
+            without_padding(k, dweight.read(), there)};
     if (!o.dx) own.expect_untouched();
     if (!o.dx || !o.dweight) dweight.expect_untouched();
     return got;
@@ -156,6 +175,34 @@ TEST(Classifier, SeveralChunks) {
     });
 }
 
+// Rows of the table that are no words: within a vector of 8 logits, of several, and in a step of
+// their own of a block of threads; tokens that are ignored among the others.
+TEST(Classifier, PaddedTable) {
+    const int64_t shapes[][4] = {{7, 16, 61, 3}, {7, 16, 57, 71}, {5, 8, 2047, 65}, {3, 8, 1, 63}};
+    uint32_t seed = 21;
+    for (const auto &s : shapes) {
+        Case k = make_case(s[0], s[1], s[2], seed++);
+        k.padding = s[3];
+        k.targets[0] = (int32_t)k.v - 1;
+        on_each_dtype([&](Device &d) {
+            k.compute = d.compute();
+            check_on(d, rounded(d, k));
+        });
+    }
+}
+
+// Logits of no word are 0, far above those of the words here.
+TEST(Classifier, PaddedTableOfUnlikelyWords) {
+    on_each_dtype([&](Device &d) {
+        Case k = make_case(9, 4, 13, 31);
+        for (float &x : k.x) x = std::fabs(x) * 50 + 50;
+        for (float &w : k.weight) w = -std::fabs(w) - 1;
+        k.padding = 51;
+        k.compute = d.compute();
+        check_on(d, rounded(d, k));
+    });
+}
+
 // More words than a block of threads takes at a time, and no multiple of 8.
 TEST(Classifier, LargeVocabulary) {
     on_each_dtype([&](Device &d) {
@@ -174,6 +221,7 @@ TEST(Classifier, TargetsOutsideTheVocabularyGiveNan) {
             Case k = make_case(3, 8, 64, 9);
             k.compute = d.compute();
             k.targets = {1, target, 2};
+            k.padding = 8; // rows that are there, but no words
             Got got = run(d, rounded(d, k), std::vector<float>(512), {true, false});
             EXPECT_TRUE(std::isnan(got.losses[1]));
             EXPECT_TRUE(std::isfinite(got.losses[0]) && std::isfinite(got.losses[2]));
@@ -210,6 +258,7 @@ TEST(Classifier, LargeOffsetKeepsTheDigitsOfTheLoss) {
 TEST(Classifier, AllIgnoredGivesZeros) {
     Case k = make_case(9, 4, 6, 1);
     k.targets.assign(9, -100);
+    k.padding = 58;
     k.x[3] = NAN; // not even this comes through
     on_each_backend([&](Device &d) {
         k.compute = d.compute();
@@ -256,6 +305,7 @@ TEST(ClassifierArguments, MisfitsAreNamed) {
             qn_classifier_args args = {};
             args.x = x;
             args.weight = weight;
+            args.vocab_size = 4;
             args.targets = targets;
             args.losses = losses;
             args.dx = dx;
@@ -278,8 +328,13 @@ TEST(ClassifierArguments, MisfitsAreNamed) {
         refuse([](Args &a, Ints &) { a.dweight.stride[0] = 0; }, {"dweight", "row stride 0"});
         refuse([](Args &a, Ints &) { a.targets = a.losses; }, {"targets is fp32"});
         refuse([](Args &a, Ints &) { a.dweight.dtype = QN_BF16; }, {"dweight is bf16", "fp32"});
-        if (d.sees_indices)
+        for (int64_t words : {-1, 0, 5})
+            refuse([&](Args &a, Ints &) { a.vocab_size = words; },
+                   {"vocab_size is " + std::to_string(words), "1 to the 4 rows"});
+        if (d.sees_indices) {
             refuse([](Args &, Ints &t) { t.write({1, 4}); }, {"target 4 at 1", "4)"});
+            refuse([](Args &a, Ints &) { a.vocab_size = 3; }, {"target 3 at 1", "3)"});
+        }
         refuse([](Args &a, Ints &) { a.workspace = nullptr; }, {"workspace is missing"});
         refuse([](Args &a, Ints &) { a.compute = QN_F64; }, {"compute"}, QN_CODE_UNSUPPORTED);
     });

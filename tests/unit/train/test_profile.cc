@@ -172,6 +172,7 @@ TEST_P(Profile, CountsCallsAndOperations) {
     EXPECT_EQ(entries["attention backward"].bytes, L * N * (4 * heads + 4 * kv + c.n_heads) * size);
     EXPECT_EQ(entries["norm"].bytes,
               (2 * L * 4 * N * C + 2 * N * C + (2 * L + 1) * (llama ? 1 : 2) * N) * size);
+    EXPECT_EQ(entries["classifier"].bytes, (2 * N * C + 3 * C * c.vocab_size) * size);
     if (llama) {
         EXPECT_EQ(entries["swiglu"].bytes, L * 3 * N * F * size);
         EXPECT_EQ(entries["swiglu backward"].bytes, L * 5 * N * F * size);

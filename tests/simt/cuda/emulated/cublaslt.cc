@@ -137,6 +137,13 @@ cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t prefer
 
 static bool is_aligned(const void *p) { return p && (uintptr_t)p % ALIGN_BYTES == 0; }
 
+// What the manual's section on tensor cores asks for full efficiency, of each matrix: its address,
+// its columns' distance, and the contiguous length of a column, are multiples of 16 bytes.
+static bool lies_in_whole_vectors(const cublasLtMatrixLayout &x, const void *data) {
+    const size_t column = (size_t)x.rows * x.element(), ld = (size_t)x.ld * x.element();
+    return is_aligned(data) && column % ALIGN_BYTES == 0 && ld % ALIGN_BYTES == 0;
+}
+
 // op(a) (rows,depth) · op(b) (depth,cols) = d, batch for batch, and c is like d.
 static bool fits(const cublasLtMatmulDesc &product, const cublasLtMatrixLayout &a,
                  const cublasLtMatrixLayout &b, const cublasLtMatrixLayout &c,
@@ -251,6 +258,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
     p.check();
     use.products++;
     use.epilogues += product->epilogue != CUBLASLT_EPILOGUE_DEFAULT;
+    use.unaligned += !lies_in_whole_vectors(*a_layout, a) || !lies_in_whole_vectors(*b_layout, b) ||
+                     !lies_in_whole_vectors(*d_layout, d);
     enqueue(stream, [p] { p.run(); });
     return CUBLAS_STATUS_SUCCESS;
 }

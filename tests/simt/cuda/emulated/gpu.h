@@ -34,6 +34,7 @@ struct CublasLtUse {
     int heuristics;   // searches for an algorithm
     int products;     // launched
     int epilogues;    // of these, with an epilogue
+    int unaligned;    // of these, with a matrix that does not lie in whole 16 bytes
     int descriptions; // of any kind, created and not destroyed
     uint32_t aligned; // bytes, the least that the last search was told of its matrices
 };
