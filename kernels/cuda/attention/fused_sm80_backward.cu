@@ -97,49 +97,71 @@ using shape_128_small = backward_shape<128, 64, 64, 4, 1, 4, 1>;
 enum { MOST_QUERIES = 128, FEWEST_KEYS = 64 }; /* of these */
 
 template <typename Shape, bool ORDERED>
-static int launch_main(const qn_attn_params &p, struct CUstream_st *stream) {
+static int launch_main(const qn_attn_params &p, const qn_cuda_queue *queue) {
     if (p.n_keys == 0) return 0;
     const uint32_t n_key_tiles = (uint32_t)(((int64_t)p.n_keys - 1) / Shape::KEYS + 1);
     QN_LAUNCH((fused_sm80_backward<Shape, ORDERED>),
               dim3(n_key_tiles * (uint32_t)p.batch * (uint32_t)p.n_kv_heads), dim3(Shape::THREADS),
-              Shape::SHARED_BYTES, stream, p, p.scale * LOG2_E, n_key_tiles);
+              Shape::SHARED_BYTES, queue->stream, p, p.scale * LOG2_E, n_key_tiles);
     return QN_LAUNCH_ERROR();
 }
 
-template <typename Shape> static int allow_shared() {
-    const int error = QN_ALLOW_SHARED((fused_sm80_backward<Shape, false>), Shape::SHARED_BYTES);
-    if (error) return error;
-    return QN_ALLOW_SHARED((fused_sm80_backward<Shape, true>), Shape::SHARED_BYTES);
-}
-
-template <typename Shape> static int launch(const qn_attn_params &p, struct CUstream_st *stream) {
+template <typename Shape> static int launch(const qn_attn_params &p, const qn_cuda_queue *queue) {
     const int32_t n_query_tiles = (p.n_queries - 1) / Shape::QUERIES + 1;
     const int64_t dq_head = (int64_t)n_query_tiles * Shape::QUERIES * Shape::DIM;
     const int64_t n_semaphores =
         p.semaphores ? p.batch * p.n_kv_heads * qn_attn_backward_semaphores(p.n_keys) : 0;
-    int error = qn_attn_delta(&p, dq_head, n_semaphores, stream);
+    int error = qn_attn_delta(&p, dq_head, n_semaphores, queue);
     if (!error)
-        error = p.semaphores ? launch_main<Shape, true>(p, stream)
-                             : launch_main<Shape, false>(p, stream);
+        error =
+            p.semaphores ? launch_main<Shape, true>(p, queue) : launch_main<Shape, false>(p, queue);
     if (error) return error;
-    QN_LAUNCH((finish_dq<Shape>),
-              dim3((uint32_t)n_query_tiles * (uint32_t)p.batch * (uint32_t)p.n_heads),
-              dim3(Shape::THREADS), Shape::QUERY_BYTES + TILE_ALIGN, stream, p, n_query_tiles);
+    QN_LAUNCH(
+        (finish_dq<Shape>), dim3((uint32_t)n_query_tiles * (uint32_t)p.batch * (uint32_t)p.n_heads),
+        dim3(Shape::THREADS), Shape::QUERY_BYTES + TILE_ALIGN, queue->stream, p, n_query_tiles);
     return QN_LAUNCH_ERROR();
 }
 
-/* The larger shape where the device has shared memory enough. */
-template <typename Large, typename Small>
-static int launch_fitting(const qn_attn_params &p, struct CUstream_st *stream) {
-    if (!allow_shared<Large>()) return launch<Large>(p, stream);
-    (void)QN_LAUNCH_ERROR(); /* forgets the refusal */
-    const int error = allow_shared<Small>();
-    return error ? error : launch<Small>(p, stream);
+/* ---- shapes and devices ----------------------------------------------------------------- */
+
+/* Of the shared memory that a block may ask for, with what the kernel declares. */
+template <typename Shape> constexpr size_t needed_bytes() {
+    return Shape::SHARED_BYTES +
+           (sizeof(key_place) + QN_SHARED_ALIGN - 1) / QN_SHARED_ALIGN * QN_SHARED_ALIGN;
 }
 
-int qn_attn_fused_sm80_backward(const qn_attn_params *p, struct CUstream_st *stream) {
-    if (p->head_dim <= 64) return launch_fitting<shape_64, shape_64_small>(*p, stream);
-    return launch_fitting<shape_128, shape_128_small>(*p, stream);
+/* What compute capability 8.0 has, and 8.6, 8.9 and 12.0. */
+static_assert(needed_bytes<shape_64>() <= 163 << 10 && needed_bytes<shape_128>() <= 163 << 10 &&
+                  needed_bytes<shape_64_small>() <= 99 << 10 &&
+                  needed_bytes<shape_128_small>() <= 99 << 10,
+              "the shapes fit the devices that they are for");
+
+template <typename Shape> static bool fits(const qn_cuda_queue *queue) {
+    return needed_bytes<Shape>() <= queue->shared_bytes;
+}
+
+template <typename Shape> static int allow_shared() {
+    const int error = QN_ALLOW_SHARED((fused_sm80_backward<Shape, false>), Shape::SHARED_BYTES);
+    return error ? error : QN_ALLOW_SHARED((fused_sm80_backward<Shape, true>), Shape::SHARED_BYTES);
+}
+
+template <typename Large, typename Small> static int allow_fitting(const qn_cuda_queue *queue) {
+    return fits<Large>(queue) ? allow_shared<Large>() : allow_shared<Small>();
+}
+
+int qn_attn_fused_sm80_backward_open(const qn_cuda_queue *queue) {
+    const int error = allow_fitting<shape_64, shape_64_small>(queue);
+    return error ? error : allow_fitting<shape_128, shape_128_small>(queue);
+}
+
+template <typename Large, typename Small>
+static int launch_fitting(const qn_attn_params &p, const qn_cuda_queue *queue) {
+    return fits<Large>(queue) ? launch<Large>(p, queue) : launch<Small>(p, queue);
+}
+
+int qn_attn_fused_sm80_backward(const qn_attn_params *p, const qn_cuda_queue *queue) {
+    if (p->head_dim <= 64) return launch_fitting<shape_64, shape_64_small>(*p, queue);
+    return launch_fitting<shape_128, shape_128_small>(*p, queue);
 }
 
 int64_t qn_attn_backward_dq_floats(int64_t head_dim, int64_t n_queries) {

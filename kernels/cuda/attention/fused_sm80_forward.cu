@@ -183,9 +183,10 @@ using shape_64 = forward_shape<64, 128, 128, 4, 2>;
 using shape_128 = forward_shape<128, 128, 64, 4, 2>;
 using shape_256 = forward_shape<256, 64, 32, 4, 1>;
 
-/* Query heads whose keys and values together fit 16 MB of L2 cache, whole groups of them. */
-static uint32_t heads_of_section(const qn_attn_params &p) {
-    const int64_t group = p.n_heads / p.n_kv_heads, cached = (int64_t)16 << 20;
+/* Query heads whose keys and values together fit a third of the L2 cache, whole groups of them: the
+ * cache may be two halves that each keep a copy, and q and o pass through it. */
+static uint32_t heads_of_section(const qn_attn_params &p, const qn_cuda_queue *queue) {
+    const int64_t group = p.n_heads / p.n_kv_heads, cached = (int64_t)(queue->l2_bytes / 3);
     const int64_t bytes = (int64_t)p.n_keys * p.head_dim * 4; /* k and v, bf16 */
     const int64_t groups = bytes > 0 && bytes < cached ? cached / bytes : 1;
     const int64_t n_heads = (int64_t)p.batch * p.n_heads;
@@ -193,29 +194,39 @@ static uint32_t heads_of_section(const qn_attn_params &p) {
 }
 
 template <typename Shape, bool STATS>
-static int launch(const qn_attn_params &p, struct CUstream_st *stream) {
+static int launch(const qn_attn_params &p, const qn_cuda_queue *queue) {
     const uint32_t n_tiles = (uint32_t)((p.n_queries + Shape::ROWS - 1) / Shape::ROWS);
     const uint32_t n_blocks = n_tiles * (uint32_t)p.batch * (uint32_t)p.n_heads;
-    const int error = QN_ALLOW_SHARED((fused_sm80_forward<Shape, STATS>), Shape::SHARED_BYTES);
-    if (error) return error;
     QN_LAUNCH((fused_sm80_forward<Shape, STATS>), dim3(n_blocks), dim3(Shape::THREADS),
-              Shape::SHARED_BYTES, stream, p, make_score_scale(p.scale), n_tiles,
-              heads_of_section(p));
+              Shape::SHARED_BYTES, queue->stream, p, make_score_scale(p.scale), n_tiles,
+              heads_of_section(p, queue));
     return QN_LAUNCH_ERROR();
 }
 
 template <typename Shape>
-static int launch_shape(const qn_attn_params &p, struct CUstream_st *stream) {
-    if (!p.stats_sums) return launch<Shape, false>(p, stream);
-    const int error = launch<Shape, true>(p, stream);
+static int launch_shape(const qn_attn_params &p, const qn_cuda_queue *queue) {
+    if (!p.stats_sums) return launch<Shape, false>(p, queue);
+    const int error = launch<Shape, true>(p, queue);
     if (error) return error;
-    return qn_attn_add_tile_stats(&p, qn_attn_forward_tiles(p.head_dim, p.n_queries), stream);
+    return qn_attn_add_tile_stats(&p, qn_attn_forward_tiles(p.head_dim, p.n_queries), queue);
 }
 
-int qn_attn_fused_sm80_forward(const qn_attn_params *p, struct CUstream_st *stream) {
-    if (p->head_dim <= shape_64::DIM) return launch_shape<shape_64>(*p, stream);
-    if (p->head_dim <= shape_128::DIM) return launch_shape<shape_128>(*p, stream);
-    return launch_shape<shape_256>(*p, stream);
+template <typename Shape> static int allow_shared() {
+    const int error = QN_ALLOW_SHARED((fused_sm80_forward<Shape, false>), Shape::SHARED_BYTES);
+    return error ? error : QN_ALLOW_SHARED((fused_sm80_forward<Shape, true>), Shape::SHARED_BYTES);
+}
+
+/* Every device that runs them has room for all of them. */
+int qn_attn_fused_sm80_forward_open() {
+    int error = allow_shared<shape_64>();
+    if (!error) error = allow_shared<shape_128>();
+    return error ? error : allow_shared<shape_256>();
+}
+
+int qn_attn_fused_sm80_forward(const qn_attn_params *p, const qn_cuda_queue *queue) {
+    if (p->head_dim <= shape_64::DIM) return launch_shape<shape_64>(*p, queue);
+    if (p->head_dim <= shape_128::DIM) return launch_shape<shape_128>(*p, queue);
+    return launch_shape<shape_256>(*p, queue);
 }
 
 int64_t qn_attn_forward_tiles(int64_t head_dim, int64_t n_queries) {
