@@ -5,8 +5,8 @@
 
 #include "attention/fused.h"
 #include "backend.h"
+#include "code_is_here.h"
 #include "open.h"
-#include "ops/elementwise.h"
 
 enum { MIN_MAJOR = 8 }; /* of the compute capability: bf16 matrix instructions, cp.async */
 

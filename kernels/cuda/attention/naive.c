@@ -5,7 +5,7 @@
 #include "blas/matmul.h"
 #include "blas/product.h"
 #include "launch.h"
-#include "ops/elementwise.h"
+#include "ops/cast.h"
 
 /* ---- memory ------------------------------------------------------------------ */
 
