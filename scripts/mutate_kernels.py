@@ -3,7 +3,7 @@
 which test catches it: in the optimised build, and under the race detector.
 
     scripts/mutate_kernels.py                                every kernel
-    scripts/mutate_kernels.py --kernel fused_sm80_forward.cu one of them; may be repeated
+    scripts/mutate_kernels.py --kernel fused_sm80_forward.cu one file of them; may be repeated
     scripts/mutate_kernels.py --list                         what would be removed
 
 The build folder (--build) holds a Ninja build with tests; the script brings the tests in it up to
@@ -72,6 +72,18 @@ def mutations_of(file):
         yield Mutation(file, text.count("\n", 0, match.start()) + 1, call, match.start(), end)
 
 
+def attention_files():
+    return sorted([*ATTENTION.glob("*.cu"), *ATTENTION.glob("*.h")])
+
+
+def sources_with(file):
+    """The kernels that change with a file: itself, or all that include it."""
+    if file.suffix == ".cu":
+        return [file]
+    including = [other for other in attention_files() if f'"{file.name}"' in other.read_text()]
+    return sorted({source for other in including for source in sources_with(other)})
+
+
 def mutate(text, mutation):
     lines = text.count("\n", mutation.begin, mutation.end)
     return text[:mutation.begin] + "(void)0" + "\n" * lines + text[mutation.end:]
@@ -88,11 +100,16 @@ class Build:
         self.compilations = json.loads((folder / "compile_commands.json").read_text())
 
     def test_names(self, file):
-        """Tests that share a word with the file's name, or all of them."""
+        """Tests that share a word with the name of a kernel that has the file, or all of them."""
         names = sorted(test.stem for test in TESTS.glob("test_*.cc"))
-        words = set(file.stem.split("_")) - {"fused", "sm80", "sm90"}
-        related = [name for name in names if words & set(name.split("_"))]
-        return related if related and file.suffix == ".cu" else names
+        related = set()
+        for source in sources_with(file):
+            words = set(source.stem.split("_")) - {"fused", "sm80", "sm90"}
+            found = {name for name in names if words & set(name.split("_"))}
+            if not found:
+                return names
+            related |= found
+        return sorted(related)
 
     def update(self, names):
         targets = [f"{name}_{build}" for name in names for build in BUILDS]
@@ -131,15 +148,10 @@ class Mutant:
     def copied(self, file):
         return self.folder / "kernels" / file.relative_to(KERNELS)
 
-    def sources(self):
-        if self.mutation.file.suffix == ".cu":
-            return [self.mutation.file]
-        return sorted(ATTENTION.glob("*.cu"))
-
     def compile(self, name):
         """Objects of the build `name`; None where the mutant does not compile."""
         objects = []
-        for source in self.sources():
+        for source in sources_with(self.mutation.file):
             command = self.build.compilation(source, name)
             command = [word.replace(str(KERNELS), str(self.folder / "kernels"))
                        for word in command]
@@ -243,7 +255,7 @@ def main():
     parser.add_argument("--markdown", action="store_true")
     options = parser.parse_args()
 
-    files = options.kernel or sorted([*ATTENTION.glob("*.cu"), *ATTENTION.glob("*.h")])
+    files = options.kernel or attention_files()
     mutations = [mutation for file in files for mutation in mutations_of(file)]
     if options.list:
         for mutation in mutations:

@@ -14,7 +14,8 @@ typedef struct qn_cuda {
     char name[128];   /* of the device, e.g. "NVIDIA H100 80GB HBM3" */
     int major, minor; /* its compute capability */
     int multiprocessors;
-    size_t l2_bytes; /* of its L2 cache */
+    size_t l2_bytes;     /* of its L2 cache */
+    size_t shared_bytes; /* of shared memory that a block may ask for */
     qn_cublaslt blas;
     qn_matmul_plan_cache plans;
 } qn_cuda;
@@ -35,8 +36,17 @@ static inline cudaStream_t qn_cuda_handle(const qn_stream *stream) {
     return ((const qn_cuda_stream *)stream)->handle;
 }
 
+/* Without a stream: for what follows from the device alone, as sizes of workspaces do. */
+static inline qn_cuda_queue qn_cuda_queue_on(const qn_cuda *cuda) {
+    return (qn_cuda_queue){.multiprocessors = cuda->multiprocessors,
+                           .l2_bytes = cuda->l2_bytes,
+                           .shared_bytes = cuda->shared_bytes};
+}
+
 static inline qn_cuda_queue qn_cuda_queue_of(const qn_stream *stream) {
-    return (qn_cuda_queue){qn_cuda_handle(stream), qn_cuda_of(stream)->multiprocessors};
+    qn_cuda_queue queue = qn_cuda_queue_on(qn_cuda_of(stream));
+    queue.stream = qn_cuda_handle(stream);
+    return queue;
 }
 
 /* ---- errors ---------------------------------------------------------------- */

@@ -3,9 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "attention/fused.h"
 #include "backend.h"
+#include "code_is_here.h"
 #include "open.h"
-#include "ops/elementwise.h"
 
 enum { MIN_MAJOR = 8 }; /* of the compute capability: bf16 matrix instructions, cp.async */
 
@@ -74,6 +75,8 @@ static qn_status open_device(qn_cuda *cuda) {
     cuda->minor = device.minor;
     cuda->multiprocessors = device.multiProcessorCount;
     cuda->l2_bytes = (size_t)device.l2CacheSize;
+    cuda->shared_bytes = device.sharedMemPerBlockOptin;
+    QN_TRY(qn_cuda_fused_open(cuda));
     return qn_cublaslt_open(&cuda->blas);
 }
 

@@ -11,6 +11,13 @@ struct vector8 {
     float x[VECTOR];
 };
 
+QN_DEVICE vector8 add8(const vector8 &a, const vector8 &b) {
+    vector8 sum;
+#pragma unroll
+    for (int i = 0; i < VECTOR; i++) sum.x[i] = a.x[i] + b.x[i];
+    return sum;
+}
+
 QN_DEVICE float widen(float x) { return x; }
 QN_DEVICE float widen(bf16 x) { return from_bf16(x); }
 

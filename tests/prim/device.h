@@ -47,7 +47,9 @@ inline bool copy(void *to, const void *from, size_t bytes) {
     return true;
 }
 inline bool finished() { return true; } // else the launch has thrown
-inline bool allow_shared(const void *, uint32_t) { return true; }
+inline bool allow_shared(const void *kernel, uint32_t bytes) {
+    return simt::allow_shared(kernel, bytes) == 0;
+}
 template <typename Test> void for_each_schedule(Test test) { simt::for_each_schedule(8, test); }
 #endif
 

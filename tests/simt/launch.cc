@@ -132,7 +132,18 @@ static void start_blocks() {
 
 static uint32_t n_launches; // of the process
 
-static void check_launch(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes) {
+static std::map<const void *, size_t> &allowed_shared() {
+    static std::map<const void *, size_t> by_kernel;
+    return by_kernel;
+}
+
+static size_t shared_of(const void *kernel) {
+    const auto found = allowed_shared().find(kernel);
+    return std::max(found == allowed_shared().end() ? 0 : found->second, (size_t)48 << 10);
+}
+
+static void check_launch(const char *kernel, size_t allowed, dim3 grid, dim3 block,
+                         size_t shared_bytes) {
     uint64_t n_threads = (uint64_t)block.x * block.y * block.z;
     if (machine) throw Error(format("%s: launched from inside a kernel", kernel));
     if (!grid.x || !grid.y || !grid.z || grid.y > 65535 || grid.z > 65535 || grid.x > INT32_MAX)
@@ -145,6 +156,10 @@ static void check_launch(const char *kernel, dim3 grid, dim3 block, size_t share
     if (shared_bytes > config().shared_limit)
         throw Error(format("%s: %zu bytes of shared memory; expected at most %u", kernel,
                            shared_bytes, config().shared_limit));
+    if (shared_bytes > allowed)
+        throw Error(format("%s: %zu bytes of shared memory, and the kernel may have %zu; "
+                           "QN_ALLOW_SHARED must come first",
+                           kernel, shared_bytes, allowed));
     if (config().shared_skew % 16 || config().shared_skew > 1024)
         throw Error(format("shared memory skewed by %u bytes; expected a multiple of 16 up to "
                            "1024",
@@ -199,13 +214,13 @@ int64_t count_launches(const std::string &part) {
     return count;
 }
 
-void launch_grid(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+void launch_grid(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
                  void (*body)(void *), void *arguments) {
-    check_launch(kernel, grid, block, shared_bytes);
-    launches()[kernel]++;
+    check_launch(name, shared_of(kernel), grid, block, shared_bytes);
+    launches()[name]++;
     Machine m = {};
     m.config = config();
-    m.kernel = kernel;
+    m.kernel = name;
     m.body = body;
     m.body_arguments = arguments;
     m.grid = grid;
@@ -219,12 +234,14 @@ void launch_grid(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
     run_blocks();
     std::string error = errors_of_launch();
     if (!error.empty())
-        throw Error(format("%s: ", kernel) + error + "\n  with " + describe(m.config));
+        throw Error(format("%s: ", name) + error + "\n  with " + describe(m.config));
 }
 
-int allow_shared(size_t bytes) {
+int allow_shared(const void *kernel, size_t bytes) {
     if (!config().has_code) return 209;
-    return bytes <= config().shared_limit ? 0 : 1;
+    if (bytes > config().shared_limit) return 1;
+    allowed_shared()[kernel] = bytes;
+    return 0;
 }
 
 } // namespace simt

@@ -13,7 +13,7 @@
 namespace simt {
 
 // Calls body(arguments) in every thread of the grid. Throws Error.
-void launch_grid(const char *kernel, dim3 grid, dim3 block, size_t shared_bytes,
+void launch_grid(const char *name, const void *kernel, dim3 grid, dim3 block, size_t shared_bytes,
                  void (*body)(void *), void *arguments);
 
 // Enqueues the grid, with its arguments as they are now.
@@ -26,7 +26,7 @@ void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, CUstre
     } call = {kernel, std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)};
     enqueue(stream, [=]() mutable {
         launch_grid(
-            name, grid, block, shared_bytes,
+            name, (const void *)kernel, grid, block, shared_bytes,
             [](void *p) { std::apply(((Call *)p)->kernel, ((Call *)p)->arguments); }, &call);
     });
 }
@@ -34,8 +34,9 @@ void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, CUstre
 // How many grids of kernels whose launch names `part` this process has run.
 int64_t count_launches(const std::string &part);
 
-// 0, or the cudaError_t of a kernel that cannot have that much dynamic shared memory.
-int allow_shared(size_t bytes);
+// 0, or the cudaError_t of a kernel that cannot have that much dynamic shared memory. A kernel that
+// has not asked has no more than 48 KB.
+int allow_shared(const void *kernel, size_t bytes);
 
 } // namespace simt
 

@@ -30,8 +30,8 @@ __global__ void __launch_bounds__(32 * (QN_ATTN_N_SUMS + QN_ATTN_N_COUNTS))
     *out = s == QN_ATTN_MAX_LOGIT ? fmaxf(*out, (float)sum) : (float)(*out + sum);
 }
 
-int qn_attn_add_tile_stats(const qn_attn_params *p, int64_t n_tiles, struct CUstream_st *stream) {
+int qn_attn_add_tile_stats(const qn_attn_params *p, int64_t n_tiles, const qn_cuda_queue *queue) {
     QN_LAUNCH(add_tile_stats, dim3((uint32_t)p->n_heads),
-              dim3(32 * (QN_ATTN_N_SUMS + QN_ATTN_N_COUNTS)), 0, stream, *p, n_tiles);
+              dim3(32 * (QN_ATTN_N_SUMS + QN_ATTN_N_COUNTS)), 0, queue->stream, *p, n_tiles);
     return QN_LAUNCH_ERROR();
 }

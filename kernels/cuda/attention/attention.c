@@ -6,7 +6,7 @@
 #include "fused.h"
 #include "launch.h"
 #include "naive.h"
-#include "ops/elementwise.h"
+#include "ops/cast.h"
 #include "views.h"
 
 static const qn_attention_terms terms = {QN_BF16, "on CUDA"};

@@ -2,7 +2,7 @@
 #include "launch.h"
 #include "tile.h"
 
-enum { COPY_THREADS = 256 };
+enum { COPY_THREADS = 256, RESIDENT = 8 };
 
 /* One thread an element, neighbours along the head. 4 bytes moved an element. */
 __global__ void __launch_bounds__(COPY_THREADS)
@@ -18,10 +18,10 @@ __global__ void __launch_bounds__(COPY_THREADS)
 }
 
 int qn_attn_copy_rows(qn_attn_view dst, qn_attn_view src, int32_t batch, int32_t n_rows,
-                      int32_t n_heads, int32_t head_dim, struct CUstream_st *stream) {
+                      int32_t n_heads, int32_t head_dim, const qn_cuda_queue *queue) {
     const int64_t n_elements = (int64_t)batch * n_rows * n_heads * head_dim;
-    const int64_t n_blocks = (n_elements + COPY_THREADS - 1) / COPY_THREADS, most = 1 << 16;
-    QN_LAUNCH(copy_rows, dim3((uint32_t)(n_blocks < most ? n_blocks : most)), dim3(COPY_THREADS), 0,
-              stream, dst, src, n_elements, n_rows, n_heads, head_dim);
+    QN_LAUNCH(copy_rows, dim3(qn_cuda_blocks(queue, n_elements, COPY_THREADS, RESIDENT)),
+              dim3(COPY_THREADS), 0, queue->stream, dst, src, n_elements, n_rows, n_heads,
+              head_dim);
     return QN_LAUNCH_ERROR();
 }

@@ -57,17 +57,17 @@ __global__ void __launch_bounds__(DELTA_THREADS)
 
 template <int LANES>
 static int launch(const qn_attn_params &p, int64_t dq_head, int64_t n_semaphores,
-                  struct CUstream_st *stream) {
+                  const qn_cuda_queue *queue) {
     const uint32_t row_blocks = (uint32_t)(((int64_t)p.n_queries + DELTA_ROWS - 1) / DELTA_ROWS);
     const uint32_t n_blocks = row_blocks * (uint32_t)p.batch * (uint32_t)p.n_heads;
-    QN_LAUNCH((attention_delta<LANES>), dim3(n_blocks), dim3(DELTA_THREADS), 0, stream, p,
+    QN_LAUNCH((attention_delta<LANES>), dim3(n_blocks), dim3(DELTA_THREADS), 0, queue->stream, p,
               row_blocks, dq_head, n_semaphores);
     return QN_LAUNCH_ERROR();
 }
 
 int qn_attn_delta(const qn_attn_params *p, int64_t dq_head, int64_t n_semaphores,
-                  struct CUstream_st *stream) {
-    if (p->head_dim <= 64) return launch<8>(*p, dq_head, n_semaphores, stream);
-    if (p->head_dim <= 128) return launch<16>(*p, dq_head, n_semaphores, stream);
-    return launch<32>(*p, dq_head, n_semaphores, stream);
+                  const qn_cuda_queue *queue) {
+    if (p->head_dim <= 64) return launch<8>(*p, dq_head, n_semaphores, queue);
+    if (p->head_dim <= 128) return launch<16>(*p, dq_head, n_semaphores, queue);
+    return launch<32>(*p, dq_head, n_semaphores, queue);
 }

@@ -2,6 +2,15 @@
 
 #include "launch.h"
 
+qn_status qn_cuda_fused_open(const qn_cuda *cuda) {
+    const qn_cuda_queue queue = qn_cuda_queue_on(cuda);
+    QN_CUDA_LAUNCH(qn_attn_fused_sm80_forward_open(),
+                   "attention: preparing the fused forward pass");
+    QN_CUDA_LAUNCH(qn_attn_fused_sm80_backward_open(&queue),
+                   "attention: preparing the fused backward pass");
+    return QN_OK;
+}
+
 void qn_cuda_fused_lay_out(qn_attn_params *p, bool backward, bool deterministic, qn_workspace *w) {
     if (!backward) return;
     const size_t heads = (size_t)p->batch * (size_t)p->n_heads;
@@ -15,7 +24,8 @@ void qn_cuda_fused_lay_out(qn_attn_params *p, bool backward, bool deterministic,
 }
 
 qn_status qn_cuda_fused_forward(qn_stream *stream, const qn_attn_params *p) {
-    QN_CUDA_LAUNCH(qn_attn_fused_sm80_forward(p, qn_cuda_handle(stream)),
+    const qn_cuda_queue queue = qn_cuda_queue_of(stream);
+    QN_CUDA_LAUNCH(qn_attn_fused_sm80_forward(p, &queue),
                    "attention: launching the fused forward pass");
     return QN_OK;
 }
@@ -26,7 +36,8 @@ qn_status qn_cuda_fused_backward(qn_stream *stream, const qn_attn_params *p) {
                         "attention: the fused backward pass on CUDA has head dimensions up to %d, "
                         "not %d; use the naive one",
                         QN_CUDA_FUSED_BACKWARD_HEAD_DIM, p->head_dim);
-    QN_CUDA_LAUNCH(qn_attn_fused_sm80_backward(p, qn_cuda_handle(stream)),
+    const qn_cuda_queue queue = qn_cuda_queue_of(stream);
+    QN_CUDA_LAUNCH(qn_attn_fused_sm80_backward(p, &queue),
                    "attention: launching the fused backward pass");
     return QN_OK;
 }

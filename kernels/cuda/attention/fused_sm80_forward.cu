@@ -1,9 +1,9 @@
 /* fused_sm80_forward.cu: the fused forward pass for compute capability 8.0 and later: online
  * softmax over tiles of keys, products by mma.sync (Dao, FlashAttention-2, 2307.08691,
  * algorithm 1). */
+#include "fused_sm80_forward_rows.h"
 #include "launch.h"
-#include "row_stats.h"
-#include "tile.h"
+#include "warp_product.h"
 
 /* Up to DIM elements a head; a block has ROWS query rows, takes KEYS keys at a time and has WARPS
  * warps, each with STRIPS strips of 16 rows; BLOCKS blocks share an SM. */
@@ -61,40 +61,13 @@ QN_DEVICE block_plan plan_block(const qn_attn_params &p, uint32_t n_tiles, uint3
     return plan;
 }
 
-/* ---- the stages of a tile --------------------------------------------------------- */
+/* ---- the products of a tile ------------------------------------------------------- */
 
 /* q = −q for the warp's rows, once they are in shared memory: what a negative scale asks for. */
 template <typename Shape> QN_DEVICE void negate_rows(uint8_t *rows) {
     for (int i = threadIdx.x % 32; i < Shape::WARP_ROWS * Shape::DIM / 2; i += 32)
         ((uint32_t *)rows)[i] ^= 0x80008000u;
     __syncwarp();
-}
-
-/* s = q·kᵀ, STEPS steps of 16 columns unrolled. */
-template <typename Shape, int STEPS>
-QN_DEVICE void multiply_keys(float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
-                             fragment_lane<Shape::DIM> q, fragment_lane<Shape::DIM> k) {
-#pragma unroll
-    for (int m = 0; m < Shape::STRIPS; m++)
-#pragma unroll
-        for (int n = 0; n < Shape::KEYS / 8; n++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) s[m][n][i] = 0;
-#pragma unroll(STEPS)
-    for (int step = 0; step < Shape::DIM / 16; step++) {
-        uint32_t a[Shape::STRIPS][4], b[4];
-#pragma unroll
-        for (int m = 0; m < Shape::STRIPS; m++) ldmatrix_x4(a[m], q.at(m * 16, step));
-#pragma unroll
-        for (int n = 0; n < Shape::KEYS / 8; n += 2) {
-            ldmatrix_x4(b, k.at(n * 8, step));
-#pragma unroll
-            for (int m = 0; m < Shape::STRIPS; m++) {
-                mma_m16n8k16(s[m][n], a[m], low_half(b));
-                mma_m16n8k16(s[m][n + 1], a[m], high_half(b));
-            }
-        }
-    }
 }
 
 /* o += w·v, with w rounded to bf16. */
@@ -104,184 +77,11 @@ QN_DEVICE void multiply_values(float (&o)[Shape::STRIPS][Shape::DIM / 8][4],
                                fragment_lane<Shape::DIM> v) {
 #pragma unroll
     for (int step = 0; step < Shape::KEYS / 16; step++) {
-        uint32_t a[Shape::STRIPS][4], b[4];
+        uint32_t a[Shape::STRIPS][4];
 #pragma unroll
-        for (int m = 0; m < Shape::STRIPS; m++) pack_weights(a[m], w[m], step);
-#pragma unroll
-        for (int n = 0; n < Shape::DIM / 8; n += 2) {
-            ldmatrix_x4_trans(b, v.at(step * 16, n / 2));
-#pragma unroll
-            for (int m = 0; m < Shape::STRIPS; m++) {
-                mma_m16n8k16(o[m][n], a[m], low_half(b));
-                mma_m16n8k16(o[m][n + 1], a[m], high_half(b));
-            }
-        }
+        for (int m = 0; m < Shape::STRIPS; m++) pack_operand(a[m], w[m], step);
+        multiply_columns(o, a, v, step * 16, 0);
     }
-}
-
-/* ---- a warp's rows ------------------------------------------------------------------ */
-
-/* What a warp keeps in registers from tile to tile; the layout is online_softmax.h's. */
-template <typename Shape> struct warp_rows {
-    float o[Shape::STRIPS][Shape::DIM / 8][4];
-    softmax_row *row; /* in shared memory, this lane's slots, THREADS apart */
-};
-
-template <typename Shape> QN_DEVICE void clear_rows(warp_rows<Shape> &rows, float start) {
-#pragma unroll
-    for (int m = 0; m < Shape::STRIPS; m++) {
-#pragma unroll
-        for (int n = 0; n < Shape::DIM / 8; n++)
-#pragma unroll
-            for (int i = 0; i < 4; i++) rows.o[m][n][i] = 0;
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            rows.row[(m * 2 + r) * Shape::THREADS] = {start, 0};
-        }
-    }
-}
-
-/* This lane's slots. */
-template <typename Shape> QN_DEVICE void clear_row_stats(row_stats *stats) {
-    for (int i = 0; i < Shape::STRIPS * 2; i++) stats[i * Shape::THREADS] = {0, 0, 0, 0};
-}
-
-/* Scores become weights; m, l and o follow. With statistics, stats are this lane's slots, one a
- * row and THREADS apart; away is position − key, of the warp's first row and the tile's first key.
- */
-template <typename Shape, bool STATS>
-QN_DEVICE void soften(warp_rows<Shape> &rows, float (&s)[Shape::STRIPS][Shape::KEYS / 8][4],
-                      float base2, row_stats *stats, int32_t away) {
-#pragma unroll
-    for (int m = 0; m < Shape::STRIPS; m++)
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            const softmax_row old = rows.row[(m * 2 + r) * Shape::THREADS];
-            softmax_row now = old;
-            const float alpha = raise_maximum(now.m, s[m], r, base2);
-            const row_sums sums = exponentiate<STATS>(s[m], r, base2, now.m);
-            if constexpr (STATS)
-                add_to_row(stats[(m * 2 + r) * Shape::THREADS], sums, alpha, old.m - now.m, old.l,
-                           lane_away(away) + m * 16 + r * 8);
-            now.l = fmaf(old.l, alpha, sums.weights);
-            rows.row[(m * 2 + r) * Shape::THREADS] = now;
-#pragma unroll
-            for (int n = 0; n < Shape::DIM / 8; n++) {
-                rows.o[m][n][r * 2] *= alpha;
-                rows.o[m][n][r * 2 + 1] *= alpha;
-            }
-        }
-}
-
-/* Weights that count by where they lie; few tiles have any. After soften, not within: what finds
- * them takes registers that soften lacks. */
-template <typename Shape>
-QN_DEVICE void add_located(row_stats *stats, const float (&w)[Shape::STRIPS][Shape::KEYS / 8][4],
-                           int32_t away, const int32_t *documents, int32_t first_key,
-                           int32_t local_window) {
-    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    const bool local = any_local(away, Shape::KEYS, local_window);
-    const bool sink = any_sink(documents, Shape::WARP_ROWS, first_key, Shape::KEYS);
-#pragma unroll
-    for (int m = 0; m < Shape::STRIPS; m++)
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            row_stats &x = stats[(m * 2 + r) * Shape::THREADS];
-            const int row = m * 16 + r * 8;
-            if (local) x.local += local_weight(w[m], r, lane_away(away) + row, local_window);
-            if (sink) x.sink += weight_at(w[m], r, documents[row + g] - first_key - 2 * t);
-        }
-}
-
-/* o/l and l of complete rows. */
-template <typename Shape> QN_DEVICE void finish_rows(warp_rows<Shape> &rows) {
-#pragma unroll
-    for (int m = 0; m < Shape::STRIPS; m++)
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            const float l = quad_sum(rows.row[(m * 2 + r) * Shape::THREADS].l);
-            rows.row[(m * 2 + r) * Shape::THREADS].l = l;
-            const float inverse = l == 0 ? 0 : 1 / l;
-#pragma unroll
-            for (int n = 0; n < Shape::DIM / 8; n++) {
-                rows.o[m][n][r * 2] *= inverse;
-                rows.o[m][n][r * 2 + 1] *= inverse;
-            }
-        }
-}
-
-/* Rows of the warp that exist. */
-struct warp_target {
-    int32_t batch, head, first_row, n_rows;
-};
-
-/* Through the warp's part of the tile of queries, which is read no more. */
-template <typename Shape>
-QN_DEVICE void store_output(const warp_rows<Shape> &rows, const qn_attn_params &p,
-                            const warp_target &to, uint8_t *stage) {
-    constexpr int DIM = Shape::DIM;
-    const int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
-#pragma unroll
-    for (int m = 0; m < Shape::STRIPS; m++)
-#pragma unroll
-        for (int r = 0; r < 2; r++)
-#pragma unroll
-            for (int n = 0; n < DIM / 8; n++)
-                *(uint32_t *)(stage + chunk_offset<DIM>(m * 16 + r * 8 + g, n) + t * 4) =
-                    pack_bf16(rows.o[m][n][r * 2], rows.o[m][n][r * 2 + 1]);
-    __syncwarp();
-    const row_view o = rows_of(p.o, to.batch, to.head);
-#pragma unroll
-    for (int i = 0; i < Shape::WARP_ROWS; i += 4) {
-        const int row = i + lane / 8;
-#pragma unroll
-        for (int c = lane % 8; c < DIM / 8; c += 8)
-            if (row < to.n_rows && c * 8 < p.head_dim)
-                *(uint4 *)(o.data + (int64_t)(to.first_row + row) * o.stride + c * 8) =
-                    *(const uint4 *)(stage + chunk_offset<DIM>(row, c));
-    }
-}
-
-template <typename Shape>
-QN_DEVICE void store_lse(const warp_rows<Shape> &rows, const qn_attn_params &p,
-                         const warp_target &to) {
-    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    float *lse = p.lse + to.batch * p.lse_batch + to.head * p.lse_head;
-#pragma unroll
-    for (int m = 0; m < Shape::STRIPS; m++)
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            const int row = m * 16 + r * 8 + g;
-            if (t == 0 && row < to.n_rows)
-                lse[(int64_t)(to.first_row + row) * p.lse_row] =
-                    LN_2 * (rows.row[(m * 2 + r) * Shape::THREADS].m +
-                            log2_approx(rows.row[(m * 2 + r) * Shape::THREADS].l));
-        }
-}
-
-/* The warp's share of the statistics, in lane 0. */
-template <typename Shape>
-QN_DEVICE qn_attn_tile_stats gather_stats(const warp_rows<Shape> &rows, const row_stats *stats,
-                                          const qn_attn_params &p, const warp_target &from,
-                                          const position_span *spans, const int32_t *documents) {
-    const int g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
-    qn_attn_tile_stats part;
-    clear_stats(part);
-#pragma unroll
-    for (int m = 0; m < Shape::STRIPS; m++)
-#pragma unroll
-        for (int r = 0; r < 2; r++) {
-            const int row = m * 16 + r * 8 + g;
-            const row_stats &x = stats[(m * 2 + r) * Shape::THREADS];
-            const row_stats whole = {quad_sum(x.weighted), quad_sum(x.distance), quad_sum(x.sink),
-                                     quad_sum(x.local)};
-            if (t == 0 && row < from.n_rows)
-                add_row(part, whole, rows.row[(m * 2 + r) * Shape::THREADS].m,
-                        rows.row[(m * 2 + r) * Shape::THREADS].l, spans[row],
-                        position_of(p, from.first_row + row), documents[row], p.stats_local_window);
-        }
-    merge_lanes(part);
-    return part;
 }
 
 /* ---- the kernel ------------------------------------------------------------------------ */
@@ -335,13 +135,13 @@ __global__ void __launch_bounds__(Shape::THREADS, Shape::BLOCKS)
     if constexpr (STATS) clear_row_stats<Shape>(stats + threadIdx.x);
     for (int32_t tile = plan.end - 1; tile >= plan.begin; tile--) {
         const int32_t first_key = tile * KEYS;
-        float s[Shape::STRIPS][KEYS / 8][4];
         cp_async_wait<0>();
         __syncthreads(); /* the keys are there; the values before them have been read */
         load_tile<KEYS, DIM, THREADS>(v_tile, plan.v, first_key, p.n_keys, p.head_dim);
         cp_async_commit();
         if (p.scale < 0 && tile == plan.end - 1) negate_rows<Shape>(q_rows + warp_row * DIM * 2);
-        multiply_keys<Shape, STATS ? Shape::STATS_STEPS : Shape::STEPS>(s, q_lane, k_lane);
+        float s[Shape::STRIPS][KEYS / 8][4] = {};
+        multiply_rows<STATS ? Shape::STATS_STEPS : Shape::STEPS>(s, q_lane, k_lane, 0);
 
         cp_async_wait<0>();
         __syncthreads(); /* the values are there; the keys have been read */
@@ -383,9 +183,10 @@ using shape_64 = forward_shape<64, 128, 128, 4, 2>;
 using shape_128 = forward_shape<128, 128, 64, 4, 2>;
 using shape_256 = forward_shape<256, 64, 32, 4, 1>;
 
-/* Query heads whose keys and values together fit 16 MB of L2 cache, whole groups of them. */
-static uint32_t heads_of_section(const qn_attn_params &p) {
-    const int64_t group = p.n_heads / p.n_kv_heads, cached = (int64_t)16 << 20;
+/* Query heads whose keys and values together fit a third of the L2 cache, whole groups of them: the
+ * cache may be two halves that each keep a copy, and q and o pass through it. */
+static uint32_t heads_of_section(const qn_attn_params &p, const qn_cuda_queue *queue) {
+    const int64_t group = p.n_heads / p.n_kv_heads, cached = (int64_t)(queue->l2_bytes / 3);
     const int64_t bytes = (int64_t)p.n_keys * p.head_dim * 4; /* k and v, bf16 */
     const int64_t groups = bytes > 0 && bytes < cached ? cached / bytes : 1;
     const int64_t n_heads = (int64_t)p.batch * p.n_heads;
@@ -393,29 +194,39 @@ static uint32_t heads_of_section(const qn_attn_params &p) {
 }
 
 template <typename Shape, bool STATS>
-static int launch(const qn_attn_params &p, struct CUstream_st *stream) {
+static int launch(const qn_attn_params &p, const qn_cuda_queue *queue) {
     const uint32_t n_tiles = (uint32_t)((p.n_queries + Shape::ROWS - 1) / Shape::ROWS);
     const uint32_t n_blocks = n_tiles * (uint32_t)p.batch * (uint32_t)p.n_heads;
-    const int error = QN_ALLOW_SHARED((fused_sm80_forward<Shape, STATS>), Shape::SHARED_BYTES);
-    if (error) return error;
     QN_LAUNCH((fused_sm80_forward<Shape, STATS>), dim3(n_blocks), dim3(Shape::THREADS),
-              Shape::SHARED_BYTES, stream, p, make_score_scale(p.scale), n_tiles,
-              heads_of_section(p));
+              Shape::SHARED_BYTES, queue->stream, p, make_score_scale(p.scale), n_tiles,
+              heads_of_section(p, queue));
     return QN_LAUNCH_ERROR();
 }
 
 template <typename Shape>
-static int launch_shape(const qn_attn_params &p, struct CUstream_st *stream) {
-    if (!p.stats_sums) return launch<Shape, false>(p, stream);
-    const int error = launch<Shape, true>(p, stream);
+static int launch_shape(const qn_attn_params &p, const qn_cuda_queue *queue) {
+    if (!p.stats_sums) return launch<Shape, false>(p, queue);
+    const int error = launch<Shape, true>(p, queue);
     if (error) return error;
-    return qn_attn_add_tile_stats(&p, qn_attn_forward_tiles(p.head_dim, p.n_queries), stream);
+    return qn_attn_add_tile_stats(&p, qn_attn_forward_tiles(p.head_dim, p.n_queries), queue);
 }
 
-int qn_attn_fused_sm80_forward(const qn_attn_params *p, struct CUstream_st *stream) {
-    if (p->head_dim <= shape_64::DIM) return launch_shape<shape_64>(*p, stream);
-    if (p->head_dim <= shape_128::DIM) return launch_shape<shape_128>(*p, stream);
-    return launch_shape<shape_256>(*p, stream);
+template <typename Shape> static int allow_shared() {
+    const int error = QN_ALLOW_SHARED((fused_sm80_forward<Shape, false>), Shape::SHARED_BYTES);
+    return error ? error : QN_ALLOW_SHARED((fused_sm80_forward<Shape, true>), Shape::SHARED_BYTES);
+}
+
+/* Every device that runs them has room for all of them. */
+int qn_attn_fused_sm80_forward_open() {
+    int error = allow_shared<shape_64>();
+    if (!error) error = allow_shared<shape_128>();
+    return error ? error : allow_shared<shape_256>();
+}
+
+int qn_attn_fused_sm80_forward(const qn_attn_params *p, const qn_cuda_queue *queue) {
+    if (p->head_dim <= shape_64::DIM) return launch_shape<shape_64>(*p, queue);
+    if (p->head_dim <= shape_128::DIM) return launch_shape<shape_128>(*p, queue);
+    return launch_shape<shape_256>(*p, queue);
 }
 
 int64_t qn_attn_forward_tiles(int64_t head_dim, int64_t n_queries) {

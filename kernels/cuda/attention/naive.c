@@ -5,7 +5,7 @@
 #include "blas/matmul.h"
 #include "blas/product.h"
 #include "launch.h"
-#include "ops/elementwise.h"
+#include "ops/cast.h"
 
 /* ---- memory ------------------------------------------------------------------ */
 
@@ -127,21 +127,23 @@ static qn_status weigh_queries(qn_stream *stream, const qn_attn_params *p,
 
 qn_status qn_cuda_naive_forward(qn_stream *stream, const qn_attn_params *p,
                                 const qn_cuda_naive *n) {
+    const qn_cuda_queue queue = qn_cuda_queue_of(stream);
     QN_TRY(product_of_rows(stream, p, n, &p->q, &p->k, n->scores));
-    QN_CUDA_LAUNCH(qn_attn_naive_softmax_forward(p, n->scores, n->weights, qn_cuda_handle(stream)),
+    QN_CUDA_LAUNCH(qn_attn_naive_softmax_forward(p, n->scores, n->weights, &queue),
                    "attention: launching the softmax");
     return weigh_keys(stream, p, n, 1, n->weights, &p->v, &p->o);
 }
 
 qn_status qn_cuda_naive_backward(qn_stream *stream, const qn_attn_params *p,
                                  const qn_cuda_naive *n) {
-    QN_CUDA_LAUNCH(qn_attn_delta(p, 0, 0, qn_cuda_handle(stream)),
+    const qn_cuda_queue queue = qn_cuda_queue_of(stream);
+    QN_CUDA_LAUNCH(qn_attn_delta(p, 0, 0, &queue),
                    "attention: launching the row sums of its backward pass");
     QN_TRY(product_of_rows(stream, p, n, &p->q, &p->k, n->scores));
     QN_TRY(product_of_rows(stream, p, n, &p->dout, &p->v, n->dweights));
-    QN_CUDA_LAUNCH(qn_attn_naive_softmax_backward(p, n->scores, n->dweights, n->weights, n->dscores,
-                                                  qn_cuda_handle(stream)),
-                   "attention: launching the gradient of the softmax");
+    QN_CUDA_LAUNCH(
+        qn_attn_naive_softmax_backward(p, n->scores, n->dweights, n->weights, n->dscores, &queue),
+        "attention: launching the gradient of the softmax");
     QN_TRY(weigh_queries(stream, p, n, 1, n->weights, &p->dout, n->dv_sum, &p->dv));
     QN_TRY(weigh_queries(stream, p, n, p->scale, n->dscores, &p->q, n->dk_sum, &p->dk));
     return weigh_keys(stream, p, n, p->scale, n->dscores, &p->k, &p->dq);

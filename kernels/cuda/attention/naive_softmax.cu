@@ -187,23 +187,23 @@ static dim3 blocks_of(const qn_attn_params &p) {
 
 template <bool STATS>
 static int launch_forward(const qn_attn_params &p, const float *scores, uint16_t *weights,
-                          struct CUstream_st *stream) {
-    QN_LAUNCH((naive_softmax_forward<STATS>), blocks_of(p), dim3(ROW_THREADS), 0, stream, p,
+                          const qn_cuda_queue *queue) {
+    QN_LAUNCH((naive_softmax_forward<STATS>), blocks_of(p), dim3(ROW_THREADS), 0, queue->stream, p,
               make_score_scale(p.scale), scores, (bf16 *)weights);
     return QN_LAUNCH_ERROR();
 }
 
 int qn_attn_naive_softmax_forward(const qn_attn_params *p, const float *scores, uint16_t *weights,
-                                  struct CUstream_st *stream) {
-    if (!p->stats_sums) return launch_forward<false>(*p, scores, weights, stream);
-    const int error = launch_forward<true>(*p, scores, weights, stream);
-    return error ? error : qn_attn_add_tile_stats(p, p->n_queries, stream);
+                                  const qn_cuda_queue *queue) {
+    if (!p->stats_sums) return launch_forward<false>(*p, scores, weights, queue);
+    const int error = launch_forward<true>(*p, scores, weights, queue);
+    return error ? error : qn_attn_add_tile_stats(p, p->n_queries, queue);
 }
 
 int qn_attn_naive_softmax_backward(const qn_attn_params *p, const float *scores,
                                    const float *dweights, uint16_t *weights, uint16_t *dscores,
-                                   struct CUstream_st *stream) {
-    QN_LAUNCH(naive_softmax_backward, blocks_of(*p), dim3(ROW_THREADS), 0, stream, *p,
+                                   const qn_cuda_queue *queue) {
+    QN_LAUNCH(naive_softmax_backward, blocks_of(*p), dim3(ROW_THREADS), 0, queue->stream, *p,
               make_score_scale(p->scale), scores, dweights, (bf16 *)weights, (bf16 *)dscores);
     return QN_LAUNCH_ERROR();
 }

@@ -108,13 +108,4 @@ QN_DEVICE row_sums exponentiate(float (&s)[N][4], int r, float base2, float m) {
     return sums;
 }
 
-/* Weights as the A operand of columns 16·step to 16·step + 15, rounded to nearest even. */
-template <int N> QN_DEVICE void pack_weights(uint32_t (&a)[4], const float (&s)[N][4], int step) {
-    const float(&low)[4] = s[2 * step], (&high)[4] = s[2 * step + 1];
-    a[0] = pack_bf16(low[0], low[1]);
-    a[1] = pack_bf16(low[2], low[3]);
-    a[2] = pack_bf16(high[0], high[1]);
-    a[3] = pack_bf16(high[2], high[3]);
-}
-
 #endif

@@ -98,37 +98,4 @@ QN_DEVICE void store_tile(row_view x, const uint8_t *tile, int32_t first, int32_
     }
 }
 
-/* ---- fragments ------------------------------------------------------------------ */
-
-/* Where a lane reads the fragments of a product from; `step` moves by 16 elements along a row
- * (two chunks), and rows are added by the caller, in multiples of 8. */
-template <int DIM> struct fragment_lane {
-    uint32_t tile, offset;
-
-    QN_DEVICE uint32_t at(int row, int step) const {
-        return tile + (offset ^ ((step & 3) * (2 * CHUNK_BYTES))) + (step >> 2) * GROUP_BYTES +
-               row * (DIM * 2);
-    }
-};
-
-/* A (16×16, row-major): matrices (rows 0–7, low half), (8–15, low), (0–7, high), (8–15, high).
- * Also, with ldmatrix_x4_trans, B (16×8 twice) from a tile whose rows are k: r[0..1] are columns
- * 0–7 of the step, r[2..3] columns 8–15. */
-template <int DIM> QN_DEVICE fragment_lane<DIM> lane_of_rows(uint32_t tile, int row, int lane) {
-    return {tile, chunk_offset<DIM>(row + lane % 16, lane / 16)};
-}
-
-/* B (16×8 twice) from a tile whose rows are n: r[0..1] are rows 0–7, r[2..3] rows 8–15. */
-template <int DIM> QN_DEVICE fragment_lane<DIM> lane_of_columns(uint32_t tile, int row, int lane) {
-    return {tile, chunk_offset<DIM>(row + lane % 8 + lane / 16 * 8, lane / 8 % 2)};
-}
-
-/* The halves of what an x4 load brought, as operands of two products. */
-QN_DEVICE const uint32_t (&low_half(const uint32_t (&r)[4]))[2] {
-    return *(const uint32_t(*)[2]) & r[0];
-}
-QN_DEVICE const uint32_t (&high_half(const uint32_t (&r)[4]))[2] {
-    return *(const uint32_t(*)[2]) & r[2];
-}
-
 #endif

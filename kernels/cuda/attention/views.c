@@ -35,22 +35,24 @@ qn_attn_view qn_attn_view_of(qn_attn_views *views, qn_workspace *workspace, cons
 }
 
 qn_status qn_attn_copy_in(qn_stream *stream, const qn_attn_views *views) {
+    const qn_cuda_queue queue = qn_cuda_queue_of(stream);
     for (int i = 0; i < views->n_copied; i++) {
         const qn_attn_copied *x = &views->copied[i];
         if (x->use != QN_ATTN_READ) continue;
         QN_CUDA_LAUNCH(qn_attn_copy_rows(x->dense, x->given, views->batch, x->n_rows, x->n_heads,
-                                         views->head_dim, qn_cuda_handle(stream)),
+                                         views->head_dim, &queue),
                        "attention: launching the copy of an unaligned view");
     }
     return QN_OK;
 }
 
 qn_status qn_attn_copy_out(qn_stream *stream, const qn_attn_views *views) {
+    const qn_cuda_queue queue = qn_cuda_queue_of(stream);
     for (int i = 0; i < views->n_copied; i++) {
         const qn_attn_copied *x = &views->copied[i];
         if (x->use != QN_ATTN_WRITTEN) continue;
         QN_CUDA_LAUNCH(qn_attn_copy_rows(x->given, x->dense, views->batch, x->n_rows, x->n_heads,
-                                         views->head_dim, qn_cuda_handle(stream)),
+                                         views->head_dim, &queue),
                        "attention: launching the copy to an unaligned view");
     }
     return QN_OK;

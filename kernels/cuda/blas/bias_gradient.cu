@@ -3,16 +3,12 @@
  * in others, so that a sum over a million tokens keeps its digits. Each kernel reads the
  * matrix once, and is bound by that. */
 #include "bias_gradient.h"
-#include "ops/rows.h"
+#include "ops/partial_sums.h"
 #include "reduce.h"
+#include "rows.h"
 #include "vector.h"
 
 enum { THREADS = 256, WARPS = THREADS / 32, STRIP = 32 * VECTOR, CHAIN = 32, RESIDENT = 6 };
-
-QN_DEVICE void add(vector8 &sum, const vector8 &v) {
-#pragma unroll
-    for (int i = 0; i < VECTOR; i++) sum.x[i] += v.x[i];
-}
 
 /* ---- down the columns ----------------------------------------------------------- */
 
@@ -33,8 +29,9 @@ __global__ void __launch_bounds__(THREADS)
 #pragma unroll 4
         for (int64_t row = i; row < i + CHAIN * WARPS; row += WARPS)
             if (row < end)
-                add(chain, load_part((const bf16 *)x.data + row * x.stride[0], column, cols, wide));
-        add(sum, chain);
+                chain = add8(
+                    chain, load_part((const bf16 *)x.data + row * x.stride[0], column, cols, wide));
+        sum = add8(sum, chain);
     }
 #pragma unroll
     for (int i = 0; i < VECTOR; i++) warps[warp][lane * VECTOR + i] = sum.x[i];
@@ -42,25 +39,6 @@ __global__ void __launch_bounds__(THREADS)
     float total = 0;
     for (int w = 0; w < WARPS; w++) total += warps[w][threadIdx.x];
     if (first + threadIdx.x < cols) parts[blockIdx.y * cols + first + threadIdx.x] = total;
-}
-
-/* sums += the parts. One block: 32 columns, a lane each; a warp takes every eighth part, and the
- * warps' sums meet in 1 KB of shared memory. Bytes: 4 a column of each part read. */
-__global__ void __launch_bounds__(THREADS)
-    add_column_parts(const float *parts, int64_t n_parts, int64_t cols, float *sums) {
-    QN_SHARED(float, warps, [WARPS][32]);
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    const int64_t column = (int64_t)blockIdx.x * 32 + lane;
-    float sum = 0;
-    if (column < cols) {
-#pragma unroll 8
-        for (int64_t part = warp; part < n_parts; part += WARPS) sum += parts[part * cols + column];
-    }
-    warps[warp][lane] = sum;
-    __syncthreads(); /* every warp's sums are there */
-    if (warp > 0 || column >= cols) return;
-    for (int w = 1; w < WARPS; w++) sum += warps[w][lane];
-    sums[column] += sum;
 }
 
 static int64_t ceil_div(int64_t a, int64_t b) { return a / b + (a % b > 0); }
@@ -80,9 +58,8 @@ int qn_cuda_launch_add_column_sums(qn_tensor x, float *parts, float *sums,
     const int64_t n_parts = qn_cuda_column_parts(rows, cols, queue);
     QN_LAUNCH(sum_column_parts, dim3((unsigned)ceil_div(cols, STRIP), (unsigned)n_parts),
               dim3(THREADS), 0, queue->stream, x, ceil_div(rows, n_parts), parts, qn_cuda_wide(&x));
-    QN_LAUNCH(add_column_parts, dim3((unsigned)ceil_div(cols, 32)), dim3(THREADS), 0, queue->stream,
-              parts, n_parts, cols, sums);
-    return QN_LAUNCH_ERROR();
+    const int error = QN_LAUNCH_ERROR();
+    return error ? error : qn_cuda_launch_add_partials(sums, parts, n_parts, cols, cols, queue);
 }
 
 /* ---- along the rows ---------------------------------------------------------------- */
@@ -100,8 +77,8 @@ __global__ void __launch_bounds__(THREADS, 4) add_row_sums(qn_tensor x, float *s
             vector8 chain = {};
 #pragma unroll 4
             for (int64_t at = j; at < j + CHAIN * STRIP; at += STRIP)
-                if (at < cols) add(chain, load_part(row, at, cols, wide));
-            add(sum, chain);
+                if (at < cols) chain = add8(chain, load_part(row, at, cols, wide));
+            sum = add8(sum, chain);
         }
         float total = 0;
 #pragma unroll

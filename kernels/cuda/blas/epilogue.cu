@@ -3,7 +3,7 @@
  * memory. */
 #include "epilogue.h"
 #include "gelu.h"
-#include "ops/rows.h"
+#include "rows.h"
 #include "vector.h"
 
 enum { THREADS = 256, RESIDENT = 8 };

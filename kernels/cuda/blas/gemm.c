@@ -49,7 +49,7 @@ static const qn_tensor *summed_operand(const qn_gemm_args *args, bool *k_is_firs
 
 static void lay_out(const qn_cuda *cuda, const qn_gemm_args *args, qn_workspace *w,
                     gemm_memory *memory) {
-    const qn_cuda_queue queue = {.multiprocessors = cuda->multiprocessors};
+    const qn_cuda_queue queue = qn_cuda_queue_on(cuda);
     bool k_is_first;
     const qn_tensor *x = summed_operand(args, &k_is_first);
     memory->product = qn_workspace_cut(w, qn_product_workspace(cuda));

@@ -67,6 +67,34 @@ static qn_matmul_plan_key key_of(const qn_product *p) {
                                 .aux_row = p->aux ? row_of(p->aux_row, p->m, p->n) : 0};
 }
 
+/* ---- errors -------------------------------------------------------------------- */
+
+static const char *epilogue_name(cublasLtEpilogue_t epilogue) {
+    switch (epilogue) {
+    case CUBLASLT_EPILOGUE_BIAS:
+        return "BIAS";
+    case CUBLASLT_EPILOGUE_GELU_AUX:
+        return "GELU_AUX";
+    case CUBLASLT_EPILOGUE_GELU_AUX_BIAS:
+        return "GELU_AUX_BIAS";
+    case CUBLASLT_EPILOGUE_DGELU:
+        return "DGELU";
+    default:
+        return "none";
+    }
+}
+
+/* An error says of which product it is. */
+static qn_status of_product(qn_status status, const qn_cuda *cuda, const qn_product *p) {
+    return qn_context(status,
+                      "cuBLASLt, product of m %lld, n %lld, k %lld, batch %lld, A %s%s, B %s%s, "
+                      "C %s, epilogue %s, workspace %zu bytes",
+                      (long long)p->m, (long long)p->n, (long long)p->k, (long long)p->batch,
+                      qn_dtype_name(p->a.dtype), p->a.transpose ? " transposed" : "",
+                      qn_dtype_name(p->b.dtype), p->b.transpose ? " transposed" : "",
+                      qn_dtype_name(p->c.dtype), epilogue_name(p->epilogue), scratch_bytes(cuda));
+}
+
 /* ---- running ------------------------------------------------------------------- */
 
 static qn_status run_plan(qn_stream *stream, const qn_product *p, const qn_matmul_plan *plan,
@@ -95,14 +123,13 @@ qn_status qn_try_multiply(qn_stream *stream, const qn_product *p, void *workspac
         *done = !status;
     }
     pthread_mutex_unlock(&cuda->plans.lock);
-    return status;
+    return of_product(status, cuda, p);
 }
 
 qn_status qn_multiply(qn_stream *stream, const qn_product *p, void *workspace) {
     bool done = false;
     QN_TRY(qn_try_multiply(stream, p, workspace, &done));
     if (done) return QN_OK;
-    return qn_error(QN_CODE_UNSUPPORTED,
-                    "cuBLASLt has no way to multiply (%lld,%lld) by (%lld,%lld); update cuBLAS",
-                    (long long)p->m, (long long)p->k, (long long)p->k, (long long)p->n);
+    return of_product(qn_error(QN_CODE_UNSUPPORTED, "it has no algorithm for this; update cuBLAS"),
+                      qn_cuda_of(stream), p);
 }

@@ -12,11 +12,9 @@ __global__ void __launch_bounds__(THREADS)
     const int64_t rows = dst.shape[0], cols = dst.shape[1];
     for (row_walk at = begin_walk(cols); at.row < rows; walk_on(at)) {
         const int64_t first = at.chunk * VECTOR;
-        vector8 x = load_part(row_of(a, at.row), first, cols, wide);
+        const vector8 x = load_part(row_of(a, at.row), first, cols, wide);
         const vector8 y = load_part(row_of(b, at.row), first, cols, wide);
-#pragma unroll
-        for (int i = 0; i < VECTOR; i++) x.x[i] += y.x[i];
-        store_part(row_of(dst, at.row), first, cols, wide, x);
+        store_part(row_of(dst, at.row), first, cols, wide, add8(x, y));
     }
 }
 

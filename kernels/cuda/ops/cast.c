@@ -1,9 +1,9 @@
 /* cast.c: conversions between fp32 and bf16. */
+#include "cast.h"
 #include "backend.h"
 #include "check/check.h"
 #include "check/elementwise.h"
 #include "check/view.h"
-#include "elementwise.h"
 
 qn_status qn_cuda_cast(qn_stream *stream, qn_tensor dst, qn_tensor src) {
     QN_TRY(qn_check_cast(&dst, &src));

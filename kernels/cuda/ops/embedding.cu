@@ -10,13 +10,6 @@ static int64_t n_strips(int64_t columns) { return (columns + STRIP - 1) / STRIP;
 
 QN_DEVICE int lane_column() { return threadIdx.x % 32 * VECTOR; }
 
-QN_DEVICE vector8 add8(const vector8 &a, const vector8 &b) {
-    vector8 sum;
-#pragma unroll
-    for (int i = 0; i < VECTOR; i++) sum.x[i] = a.x[i] + b.x[i];
-    return sum;
-}
-
 /* ---- forward ------------------------------------------------------------------------------ */
 
 enum { ROWS = 4 }; /* of a warp at a time, so that enough bytes are under way */

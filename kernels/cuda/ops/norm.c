@@ -90,7 +90,7 @@ static qn_norm_params backward_params(const qn_norm_args *a, qn_norm_kind kind) 
 
 /* Parts of dweight and of dbias, which RMSNorm leaves alone: asking does not say which norm. */
 static size_t partials_bytes(const qn_cuda *cuda, int64_t n_rows, int64_t cols) {
-    const qn_cuda_queue queue = {NULL, cuda->multiprocessors};
+    const qn_cuda_queue queue = qn_cuda_queue_on(cuda);
     const size_t blocks = (size_t)qn_cuda_norm_backward_blocks(n_rows, cols, &queue);
     return qn_size_mul(qn_size_mul(blocks, (size_t)cols), 2 * sizeof(float));
 }

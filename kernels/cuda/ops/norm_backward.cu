@@ -2,8 +2,9 @@
  * g = dout ∘ weight, of a row of C elements:
  *   dx      = dresidual + rstd·(g − mean(g) − x̂·mean(g ∘ x̂)), without mean(g) in RMSNorm
  *   dweight = Σ over rows dout ∘ x̂,  dbias = Σ over rows dout
- * A block adds up the columns of its rows, a second kernel the blocks; both in a fixed order. */
+ * A block adds up the columns of its rows, partial_sums.cu the blocks; both in a fixed order. */
 #include "norm_row.h"
+#include "partial_sums.h"
 
 /* ---- a row --------------------------------------------------------------------------- */
 
@@ -88,11 +89,9 @@ QN_DEVICE vector8 gradient_of(const gradient_row &row, const gradient_inputs &in
 
 /* Adds to a sum in the workspace, which the block's first row begins. */
 QN_DEVICE void add_to_partial(float *partial, int64_t begin, int64_t cols, bool wide, bool first,
-                              vector8 part) {
+                              const vector8 &part) {
     const vector8 before = first ? vector8{} : load_part(partial, begin, cols, wide);
-#pragma unroll
-    for (int i = 0; i < VECTOR; i++) part.x[i] += before.x[i];
-    store_part(partial, begin, cols, wide, part);
+    store_part(partial, begin, cols, wide, add8(before, part));
 }
 
 /* The sums of the thread's columns over the rows that it has seen, and where the block's belong. */
@@ -218,34 +217,6 @@ __global__ void __launch_bounds__(S::THREADS, (resident_blocks<S, CENTRED>()))
         write_partial<S>(columns.held, &column_sums::dbias, slots, columns.dbias, p.cols, p.wide);
 }
 
-/* ---- the kernel of the blocks ------------------------------------------------------------ */
-
-enum { ADD_WARPS = 16, ADD_THREADS = 32 * ADD_WARPS, ADD_RESIDENT = 4 };
-
-/* gradient += Σ over blocks of a block's part. One block: 32 columns, and columns a grid further on
- * when these are done; a lane has a column, a warp every sixteenth of the parts, in their order;
- * the warps' sums meet in shared memory. Bytes, of a part of a column: 4 in. */
-__global__ void __launch_bounds__(ADD_THREADS)
-    norm_add_partials(float *gradient, const float *partials, int64_t n_parts, int64_t part_stride,
-                      int64_t cols) {
-    QN_SHARED(float, sums, [ADD_WARPS][32]);
-    const int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
-    for (int64_t first = (int64_t)blockIdx.x * 32; first < cols; first += (int64_t)gridDim.x * 32) {
-        const int64_t j = first + lane;
-        float sum = 0;
-#pragma unroll 8
-        for (int64_t part = warp; part < n_parts; part += ADD_WARPS)
-            if (j < cols) sum += partials[part * part_stride + j];
-        sums[warp][lane] = sum;
-        __syncthreads(); /* every warp's sums are there */
-        if (warp == 0 && j < cols) {
-            for (int w = 1; w < ADD_WARPS; w++) sum += sums[w][lane];
-            gradient[j] += sum;
-        }
-        __syncthreads(); /* every warp's sums have been read */
-    }
-}
-
 /* ---- launching --------------------------------------------------------------------------- */
 
 template <typename S, bool CENTRED>
@@ -259,20 +230,18 @@ int64_t qn_cuda_norm_backward_blocks(int64_t n_rows, int64_t cols, const qn_cuda
     });
 }
 
-static void launch_add(const qn_norm_params &p, float *gradient, const float *partials,
-                       int64_t n_parts, const qn_cuda_queue *queue) {
-    QN_LAUNCH(norm_add_partials, dim3(qn_cuda_blocks(queue, p.cols, 32, ADD_RESIDENT)),
-              dim3(ADD_THREADS), 0, queue->stream, gradient, partials, n_parts, 2 * p.cols, p.cols);
-}
-
 template <typename S, bool CENTRED>
 static int launch(const qn_norm_params &p, const qn_cuda_queue *queue) {
     const unsigned blocks = blocks_of<S, CENTRED>(p.n_rows, queue);
     QN_LAUNCH((norm_backward_kernel<S, CENTRED>), dim3(blocks), dim3(S::THREADS), 0, queue->stream,
               p);
-    launch_add(p, p.dweight, p.partials, blocks, queue);
-    if (CENTRED) launch_add(p, p.dbias, p.partials + p.cols, blocks, queue);
-    return QN_LAUNCH_ERROR();
+    int error = QN_LAUNCH_ERROR();
+    if (!error)
+        error =
+            qn_cuda_launch_add_partials(p.dweight, p.partials, blocks, 2 * p.cols, p.cols, queue);
+    if (error || !CENTRED) return error;
+    return qn_cuda_launch_add_partials(p.dbias, p.partials + p.cols, blocks, 2 * p.cols, p.cols,
+                                       queue);
 }
 
 int qn_cuda_launch_norm_backward(const qn_norm_params *p, const qn_cuda_queue *queue) {

@@ -28,13 +28,6 @@ QN_DEVICE void each_vector(const held_row<S> &held, const bf16 *row, int64_t col
         f(begin, load_part(row, begin, cols, wide));
 }
 
-QN_DEVICE vector8 add_vectors(const vector8 &a, const vector8 &b) {
-    vector8 sum;
-#pragma unroll
-    for (int i = 0; i < VECTOR; i++) sum.x[i] = a.x[i] + b.x[i];
-    return sum;
-}
-
 /* ---- its passes ----------------------------------------------------------------------- */
 
 /* Writes sum = x + residual and holds it, rounded, in place of x. All that is held has been read
@@ -47,13 +40,12 @@ QN_DEVICE void add_residual(held_row<S> &held, const bf16 *x, const bf16 *residu
     for (int v = 0; v < S::VECTORS; v++) {
         const int64_t begin = norm_begin<S>(v);
         if (begin >= cols) continue;
-        held.x[v] = pack8(add_vectors(unpack8(held.x[v]), unpack8(other.x[v])));
+        held.x[v] = pack8(add8(unpack8(held.x[v]), unpack8(other.x[v])));
         store_part(sum, begin, cols, wide, unpack8(held.x[v]));
     }
     for (int64_t begin = norm_begin<S>(S::VECTORS); S::OPEN_ENDED && begin < cols; begin += S::STEP)
-        store_part(
-            sum, begin, cols, wide,
-            add_vectors(load_part(x, begin, cols, wide), load_part(residual, begin, cols, wide)));
+        store_part(sum, begin, cols, wide,
+                   add8(load_part(x, begin, cols, wide), load_part(residual, begin, cols, wide)));
 }
 
 /* The thread's share of Σ x. Elements past the row are 0. */

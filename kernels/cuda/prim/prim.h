@@ -57,7 +57,9 @@ QN_DEVICE float log2_approx(float x);
 /* ---- shared memory --------------------------------------------------------- */
 
 /* The block's dynamic shared memory, aligned to 16 bytes and no more: a kernel that needs
- * more aligns by itself. */
+ * more aligns by itself. On a GPU it follows what QN_SHARED declares, rounded up to
+ * QN_SHARED_ALIGN bytes; both count for what a block may have. */
+enum { QN_SHARED_ALIGN = 128 };
 QN_DEVICE uint8_t *dynamic_shared();
 QN_DEVICE uint32_t shared_address(const void *p QN_HERE);
 

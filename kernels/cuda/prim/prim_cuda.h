@@ -42,7 +42,7 @@ QN_DEVICE float log2_approx(float x) {
 /* ---- shared memory --------------------------------------------------------- */
 
 QN_DEVICE uint8_t *dynamic_shared() {
-    extern __shared__ __align__(1024) uint4 quern_dynamic_shared[];
+    extern __shared__ __align__(QN_SHARED_ALIGN) uint4 quern_dynamic_shared[];
     return (uint8_t *)quern_dynamic_shared;
 }
 

@@ -3,7 +3,7 @@
 #define QUERN_CUDA_PRIM_HOST_H
 
 /* The error of a device that has less. A launch that fails throws. */
-#define QN_ALLOW_SHARED(kernel, bytes) ((void)(kernel), ::simt::allow_shared(bytes))
+#define QN_ALLOW_SHARED(kernel, bytes) ::simt::allow_shared((const void *)(kernel), bytes)
 #define QN_LAUNCH_ERROR() 0
 
 /* ---- numbers -------------------------------------------------------------- */

@@ -1,6 +1,16 @@
 #include "attention_device.h"
 
+#include "simt/config.h"
+
 namespace attention {
+
+const qn_cuda_queue *queue() {
+    static qn_cuda_queue queue;
+    queue = {nullptr, 2, 256 << 10, simt::config().shared_limit};
+    EXPECT_EQ(qn_attn_fused_sm80_forward_open(), 0);
+    EXPECT_EQ(qn_attn_fused_sm80_backward_open(&queue), 0);
+    return &queue;
+}
 
 AttentionInputs<float> random_inputs(const Case &c) {
     harness::AttentionCase drawn;

@@ -21,6 +21,10 @@ using reference::AttentionInputs;
 using reference::AttentionResult;
 using reference::AttentionShape;
 
+// The emulated device: what launchers know of it. Its fused kernels may have the shared memory that
+// they need.
+const qn_cuda_queue *queue();
+
 constexpr uint16_t kPoison = 0x7fd5; // a NaN of our own
 
 inline float from_bits(uint16_t bits) { return from_bf16(bf16{bits}); }

@@ -44,7 +44,7 @@ class BackwardCall {
     }
 
     Gradients run() {
-        EXPECT_EQ(qn_attn_fused_sm80_backward(&call.params, nullptr), 0);
+        EXPECT_EQ(qn_attn_fused_sm80_backward(&call.params, queue()), 0);
         dq.expect_gaps_intact("dq");
         dk.expect_gaps_intact("dk");
         dv.expect_gaps_intact("dv");

@@ -8,7 +8,7 @@ namespace attention {
 
 inline AttentionResult<float> run(const Case &c, const AttentionInputs<float> &in) {
     Call call(c, in);
-    EXPECT_EQ(qn_attn_fused_sm80_forward(&call.params, nullptr), 0);
+    EXPECT_EQ(qn_attn_fused_sm80_forward(&call.params, queue()), 0);
     call.expect_gaps_intact();
     return call.result();
 }

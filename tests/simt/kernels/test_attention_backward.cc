@@ -54,7 +54,7 @@ TEST(Delta, RowSums) {
         call.params.o = o.view();
         call.params.dout = dout.view();
         call.params.delta = delta.data();
-        EXPECT_EQ(qn_attn_delta(&call.params, 0, 0, nullptr), 0);
+        EXPECT_EQ(qn_attn_delta(&call.params, 0, 0, queue()), 0);
         for (int64_t b = 0; b < 2; b++)
             for (int64_t h = 0; h < 3; h++)
                 for (int64_t t = 0; t < 70; t++) {

@@ -11,7 +11,7 @@ TEST(CopyRows, AnyStrides) {
     std::vector<float> x = random_inputs(c).q;
     Tensor from(2, 5, 3, 40, 3), to(2, 5, 3, 40, 1);
     from.fill(x);
-    EXPECT_EQ(qn_attn_copy_rows(to.view(), from.view(), 2, 5, 3, 40, nullptr), 0);
+    EXPECT_EQ(qn_attn_copy_rows(to.view(), from.view(), 2, 5, 3, 40, queue()), 0);
     EXPECT_EQ(to.read(), x);
     to.expect_gaps_intact("copy");
 }

@@ -84,7 +84,7 @@ TEST(Forward, NoKeys) {
             Call call(c, in);
             call.params.n_keys = 0;
             call.params.window = window;
-            EXPECT_EQ(qn_attn_fused_sm80_forward(&call.params, nullptr), 0);
+            EXPECT_EQ(qn_attn_fused_sm80_forward(&call.params, queue()), 0);
             expect_nothing_seen(call.result());
         }
 }

@@ -58,9 +58,9 @@ TEST(ForwardStats, AddToWhatIsThere) {
     c.stats = true;
     AttentionInputs<float> in = random_inputs(c);
     Call call(c, in);
-    EXPECT_EQ(qn_attn_fused_sm80_forward(&call.params, nullptr), 0);
+    EXPECT_EQ(qn_attn_fused_sm80_forward(&call.params, queue()), 0);
     AttentionResult<float> once = call.result();
-    EXPECT_EQ(qn_attn_fused_sm80_forward(&call.params, nullptr), 0);
+    EXPECT_EQ(qn_attn_fused_sm80_forward(&call.params, queue()), 0);
     AttentionResult<float> twice = call.result();
     for (int s = 0; s < QN_ATTN_N_SUMS; s++)
         EXPECT_EQ(twice.sums[s], s == QN_ATTN_MAX_LOGIT ? once.sums[s] : 2 * once.sums[s]);
@@ -93,7 +93,7 @@ TEST(ForwardStats, PartsOfAllTiles) {
     params.stats_parts = parts.data();
     params.stats_sums = sums.data();
     params.stats_counts = counts.data();
-    EXPECT_EQ(qn_attn_add_tile_stats(&params, n_tiles, nullptr), 0);
+    EXPECT_EQ(qn_attn_add_tile_stats(&params, n_tiles, queue()), 0);
     EXPECT_EQ(sums.host(), want_sums);
     EXPECT_EQ(counts.host(), want_counts);
 }

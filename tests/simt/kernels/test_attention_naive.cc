@@ -79,14 +79,14 @@ void check_softmax(const AttentionShape &shape) {
     DeviceArray<float> delta(in.delta);
     call.params.delta = delta.data();
 
-    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), weights.data(), nullptr), 0);
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), weights.data(), queue()), 0);
     expect_rounded("weights", weights, want.weights);
     for (size_t r = 0; r < want.lse.size(); r++)
         ASSERT_NEAR(call.params.lse[r], want.lse[r], 1e-6 * std::max(1.0, std::abs(want.lse[r])));
 
     std::fill(weights.data(), weights.data() + weights.size(), kPoison);
     EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, s.data(), dw.data(), weights.data(),
-                                             dscores.data(), nullptr),
+                                             dscores.data(), queue()),
               0);
     expect_rounded("weights, recomputed", weights, want.weights);
     expect_rounded("dscores", dscores, want.dscores);
@@ -134,11 +134,11 @@ TEST(Naive, RowsThatSeeNothing) {
     for (int i = 0; i < 48; i++) s.data()[i] = in.s[i];
     DeviceArray<uint16_t> weights(64, kPoison), dscores(64, kPoison);
     call.params.delta = delta.data();
-    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), weights.data(), nullptr), 0);
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), weights.data(), queue()), 0);
     EXPECT_EQ(call.params.lse[3], -INFINITY);
     for (int j = 48; j < 64; j++) EXPECT_EQ(weights.data()[j], 0);
     EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, s.data(), s.data(), weights.data(),
-                                             dscores.data(), nullptr),
+                                             dscores.data(), queue()),
               0);
     for (int j = 48; j < 64; j++) EXPECT_EQ(weights.data()[j] | dscores.data()[j], 0);
 }
@@ -153,11 +153,11 @@ TEST(Naive, ScoresOfNoWeight) {
     std::fill_n(s.data(), 8, -3e38f);
     DeviceArray<uint16_t> weights(16, kPoison), dscores(16, kPoison);
     call.params.delta = delta.data();
-    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), weights.data(), nullptr), 0);
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, s.data(), weights.data(), queue()), 0);
     EXPECT_EQ(call.params.lse[0], -INFINITY);
     for (uint16_t w : weights.host()) EXPECT_EQ(w, 0);
     EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, s.data(), dw.data(), weights.data(),
-                                             dscores.data(), nullptr),
+                                             dscores.data(), queue()),
               0);
     for (uint16_t w : weights.host()) EXPECT_EQ(w, 0);
     for (uint16_t ds : dscores.host()) EXPECT_EQ(ds, 0);
@@ -171,10 +171,10 @@ TEST(Naive, NoKeys) {
     DeviceArray<uint16_t> weights(0), dscores(0);
     call.params.delta = delta.data();
     call.params.n_keys = 0;
-    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, none.data(), weights.data(), nullptr), 0);
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, none.data(), weights.data(), queue()), 0);
     for (int i = 0; i < 4; i++) EXPECT_EQ(call.params.lse[i], -INFINITY);
     EXPECT_EQ(qn_attn_naive_softmax_backward(&call.params, none.data(), none.data(), weights.data(),
-                                             dscores.data(), nullptr),
+                                             dscores.data(), queue()),
               0);
 }
 
@@ -208,7 +208,7 @@ SoftmaxResult run_softmax(const Case &c, const AttentionInputs<float> &in,
     DeviceArray<qn_attn_tile_stats> rows((size_t)c.shape.lse_size());
     DeviceArray<uint16_t> weights(scores.size(), kPoison);
     call.params.stats_parts = rows.data();
-    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, scores.data(), weights.data(), nullptr),
+    EXPECT_EQ(qn_attn_naive_softmax_forward(&call.params, scores.data(), weights.data(), queue()),
               0);
     return {call.result(), weights.host()};
 }

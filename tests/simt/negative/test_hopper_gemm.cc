@@ -36,6 +36,7 @@ bool run_gemm(Omit omit) {
            CU_TENSOR_MAP_SWIZZLE_64B);
     encode(&maps.c, CU_TENSOR_MAP_DATA_TYPE_FLOAT32, c.get(), kN, kGemmM, kGemmTileN, 64,
            CU_TENSOR_MAP_SWIZZLE_NONE);
+    EXPECT_EQ(QN_ALLOW_SHARED(hopper_gemm, kGemmShared), 0);
     QN_LAUNCH(hopper_gemm, 1, 384, kGemmShared, 0, maps, kTiles, kSteps, omit);
     for (int i = 0; i < kGemmM; i++)
         for (int j = 0; j < kN; j++) {

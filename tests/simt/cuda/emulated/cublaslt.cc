@@ -173,7 +173,7 @@ static bool has_algorithm(const cublasLtMatmulDesc &product, const cublasLtMatri
                           const cublasLtMatrixLayout &d,
                           const cublasLtMatmulPreference &preference) {
     if (a.type != CUDA_R_16BF || b.type != CUDA_R_16BF || c.type != d.type) return false;
-    if (product.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return true;
+    if (product.epilogue == CUBLASLT_EPILOGUE_DEFAULT) return gpu().has_products;
     for (uint32_t bytes : preference.alignment)
         if (bytes < ALIGN_BYTES) return false;
     return gpu().has_epilogues && d.type == CUDA_R_16BF && d.batch == 1;
@@ -233,6 +233,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
                               cublasLtMatrixLayout_t d_layout,
                               const cublasLtMatmulAlgo_t *algorithm, void *workspace,
                               size_t workspace_bytes, cudaStream_t stream) {
+    if (gpu().product_error) return (cublasStatus_t)gpu().product_error;
     Chosen chosen;
     memcpy(&chosen, algorithm, sizeof chosen);
     if (chosen.problem != digest(*product, *a_layout, *b_layout, *c_layout, *d_layout) ||

@@ -16,6 +16,8 @@ struct Gpu {
     int major = 8, minor = 0;
     bool has_cublaslt = true;  // the library is installed
     bool has_epilogues = true; // and has algorithms with epilogues
+    bool has_products = true;  // and without
+    int product_error = 0;     // the cublasStatus_t that its products end with
     size_t memory = (size_t)8 << 30;
     int multiprocessors = 2;
     int l2_bytes = 128 << 10;

@@ -119,6 +119,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device) {
     properties->minor = gpu().minor;
     properties->multiProcessorCount = gpu().multiprocessors;
     properties->l2CacheSize = gpu().l2_bytes;
+    properties->sharedMemPerBlockOptin = simt::config().shared_limit;
     return cudaSuccess;
 }
 

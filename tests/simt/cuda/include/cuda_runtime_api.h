@@ -54,6 +54,7 @@ struct cudaDeviceProp {
     int major, minor;
     int multiProcessorCount;
     int l2CacheSize;
+    size_t sharedMemPerBlockOptin;
 };
 
 typedef struct CUstream_st *cudaStream_t;

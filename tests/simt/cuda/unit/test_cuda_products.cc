@@ -1,5 +1,6 @@
 // test_cuda_products.cc: what the CUDA backend asks of cuBLASLt: a plan once for each kind of
 // product, epilogues where the operands fit them, and the same results where it has none.
+#include "cublasLt.h"
 #include "harness/accuracy.h"
 #include "harness/backend.h"
 #include "harness/random.h"
@@ -34,10 +35,14 @@ class Call {
         if (epilogue == QN_EPILOGUE_BIAS || epilogue == QN_EPILOGUE_GELU) args.bias = bias;
         if (epilogue == QN_EPILOGUE_GELU || epilogue == QN_EPILOGUE_DGELU) args.aux = aux;
     }
+    qn_status start(const Workspace &workspace) {
+        args.workspace = workspace.data();
+        return d.ops().gemm(d.stream, &args);
+    }
+    Workspace workspace() { return Workspace(d, d.ops().gemm_workspace(d.backend, &args)); }
     std::vector<float> run() {
         Workspace workspace(d, d.ops().gemm_workspace(d.backend, &args));
-        args.workspace = workspace.data();
-        expect_ok(d.ops().gemm(d.stream, &args));
+        expect_ok(start(workspace));
         expect_ok(d.ops().stream_sync(d.stream));
         workspace.expect_guards_intact();
         return c.read();
@@ -184,6 +189,32 @@ TEST_F(CudaProducts, WithoutAlgorithmsForEpilogues) {
                 EXPECT_EQ(searches() - before, i == 0 ? 2 : 0);
             }
         }
+    });
+}
+
+// An error of cuBLASLt says which of a model's many products it is about.
+TEST_F(CudaProducts, ErrorsNameTheProduct) {
+    on_each_backend([&](Device &d) {
+        auto refused = [&](qn_epilogue epilogue, qn_code code, std::vector<std::string> words) {
+            Call call(d, epilogue, 8, 24, 16, Layout::kDense, true);
+            const Workspace workspace = call.workspace();
+            for (const char *word : {"m 8, n 24, k 16, batch 1", "A bf16 transposed, B bf16,",
+                                     "workspace 524288 bytes"})
+                words.push_back(word);
+            expect_refused(call.start(workspace), code, words);
+        };
+        simt::gpu().product_error = CUBLAS_STATUS_EXECUTION_FAILED;
+        refused(QN_EPILOGUE_NONE, QN_CODE_IO, {"C bf16", "epilogue none", "multiplying matrices"});
+        refused(QN_EPILOGUE_BIAS, QN_CODE_IO, {"C bf16", "epilogue BIAS"});
+        refused(QN_EPILOGUE_GELU, QN_CODE_IO, {"C bf16", "epilogue GELU_AUX_BIAS"});
+        refused(QN_EPILOGUE_DGELU, QN_CODE_IO, {"C bf16", "epilogue DGELU"});
+    });
+    on_each_backend([&](Device &d) {
+        simt::gpu().has_products = false;
+        Call call(d, QN_EPILOGUE_NONE, 4, 8, 16, Layout::kDense);
+        const Workspace workspace = call.workspace();
+        expect_refused(call.start(workspace), QN_CODE_UNSUPPORTED,
+                       {"m 4, n 8, k 16", "A bf16, B bf16", "no algorithm", "update cuBLAS"});
     });
 }
 

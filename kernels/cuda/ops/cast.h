@@ -1,7 +1,7 @@
-/* elementwise.h: kernels over strided tensors, as C sees them. Each call enqueues and
+/* cast.h: conversions and zeros of strided tensors, as C sees them. Each call enqueues and
  * returns 0 or a cudaError_t. */
-#ifndef QUERN_CUDA_ELEMENTWISE_H
-#define QUERN_CUDA_ELEMENTWISE_H
+#ifndef QUERN_CUDA_CAST_H
+#define QUERN_CUDA_CAST_H
 
 #include "quern/tensor.h"
 #include "queue.h"
@@ -19,9 +19,6 @@ int qn_cuda_launch_cast_stochastic(qn_tensor dst, qn_tensor src, uint64_t seed, 
 
 /* dst = 0; fp32 or bf16, any strides, not empty. */
 int qn_cuda_launch_clear(qn_tensor dst, const qn_cuda_queue *);
-
-/* 0 when this build holds code that the current device runs, else a cudaError_t. */
-int qn_cuda_code_is_here(void);
 
 #ifdef __cplusplus
 }

@@ -1,7 +1,7 @@
-/* elementwise.cu: conversions and zeros. Of dense tensors each thread takes 8 elements at a time,
+/* cast.cu: conversions and zeros. Of dense tensors each thread takes 8 elements at a time,
  * of others single ones, a grid apart: reads and writes of neighbours coalesce where the last axis
  * is dense. Bytes: each element once in, once out; no shared memory. */
-#include "elementwise.h"
+#include "cast.h"
 
 #include "align.h"
 #include "stochastic.h"
@@ -122,5 +122,3 @@ int qn_cuda_launch_clear(qn_tensor dst, const qn_cuda_queue *queue) {
                   n);
     return QN_LAUNCH_ERROR();
 }
-
-int qn_cuda_code_is_here(void) { return QN_ALLOW_SHARED((clear_kernel<float>), 0); }
