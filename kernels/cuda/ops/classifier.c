@@ -69,9 +69,10 @@ static qn_tensor dlogits_of(const qn_cuda_logits *x) {
 }
 
 /* logits (n,R) = x·weightᵀ; dweight (R,C) += dlogitsᵀ·x; dx (n,C) = dlogits·weight. R is the length
- * of contiguous rows of logits and of dlogits: where it is no multiple of 16 bytes, cuBLASLt's
- * fast kernels cannot take them, however far apart they begin. So the rows of weight that are no
- * words are multiplied too: as zeros they change neither dx nor their own gradient. */
+ * of contiguous rows of logits and of dlogits, and NVIDIA's manual of cuBLAS asks that they be
+ * multiples of 16 bytes for tensor cores at their best, besides the distance between them. So the
+ * rows of weight that are no words are multiplied too: as zeros they do not change dx, nor their
+ * gradient, since dlogits is 0 there. */
 static chunk_products products_of(const qn_classifier_args *args, const qn_cuda_logits *logits,
                                   int64_t first, void *workspace) {
     const qn_tensor x = rows_of(&args->x, first, logits->rows), dlogits = dlogits_of(logits);
