@@ -251,6 +251,6 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
     p.check();
     use.products++;
     use.epilogues += product->epilogue != CUBLASLT_EPILOGUE_DEFAULT;
-    enqueue(stream, [p] { p.run(); });
+    enqueue(stream, Label{Label::kKernel, "emulated_gemm"}, [p] { p.run(); });
     return CUBLAS_STATUS_SUCCESS;
 }
