@@ -179,7 +179,7 @@ static qn_status measure_steps(const arguments *a, const qn_config *config, qn_b
 /* ---- breaking down -------------------------------------------------------------------------- */
 
 /* Graphs are recorded in the second step, under the trace. */
-enum { WARM_STEPS = 2, TRACED_STEPS = 5, PROFILED_STEPS = 3 };
+enum { WARM_STEPS = 2, TRACED_STEPS = 3, PROFILED_STEPS = 3 };
 
 /* Steps as they train, of which the trace tells how long the GPU does nothing. */
 static qn_status trace_steps(const arguments *a, const qn_config *config, qn_backend *backend,

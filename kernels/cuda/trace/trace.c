@@ -70,6 +70,7 @@ static qn_status deliver(trace *t) {
 }
 
 static qn_status count_dropped(const trace *t, size_t *dropped) {
+    *dropped = 0;
     QN_CUPTI_TRY(&t->cupti, t->cupti.ActivityGetNumDroppedRecords(NULL, 0, dropped),
                  "asking CUPTI what it dropped");
     return QN_OK;

@@ -92,8 +92,8 @@ TEST_F(CudaBenchStep, KernelsOfOperationsAndTheIdleShareOfRecordedSteps) {
     for (const auto &[op, kernels] : found) EXPECT_FALSE(kernels.empty()) << op;
     EXPECT_EQ(json_array_size(json_object_get(record, "other_kernels")), 0u);
     EXPECT_SAYS("\n      fused_sm80_forward ");
-    // All micro-steps but the first, of 1 + 1 steps that are timed and of 2 + 5 under the trace.
-    EXPECT_EQ(simt::graph_launches() - graphs, (2 * 2 - 1) + (2 * 7 - 1));
+    // All micro-steps but the first, of 1 + 1 steps that are timed and of 2 + 3 under the trace.
+    EXPECT_EQ(simt::graph_launches() - graphs, (2 * 2 - 1) + (2 * 5 - 1));
     EXPECT_EQ(text("idle_source"), "traced");
     EXPECT_EQ(text("trace_note"), "null");
     EXPECT_GT(number("idle"), 0);

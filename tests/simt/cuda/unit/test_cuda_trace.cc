@@ -26,9 +26,11 @@ class CudaTrace : public testing::Test {
     ~CudaTrace() override {
         simt::defer_streams(false);
         if (trace) trace->ops->close(trace);
+        ops().range_begin(backend, "of nobody");
         EXPECT_EQ(simt::cupti_use().held, 0);
         EXPECT_EQ(simt::cupti_use().enabled, 0);
         EXPECT_EQ(simt::cupti_use().ranges, 0u);
+        ops().range_end(backend);
         ops().stream_destroy(stream);
         ops().free(backend, memory);
         ops().close(backend);
@@ -127,6 +129,17 @@ TEST_F(CudaTrace, OnlyFromStartToStop) {
     EXPECT_EQ(read().busy_seconds, 0);
 }
 
+// Even where records are delivered at once.
+TEST_F(CudaTrace, NothingIsAddedAfterTheStop) {
+    gpu.cupti_records = 1;
+    open();
+    start();
+    add();
+    stop();
+    for (int i = 0; i < 3; i++) copy();
+    EXPECT_EQ(rows(), (Rows{{{"add_kernel", "none"}, 1}}));
+}
+
 // What was launched before the start does not count, even if it runs late; what was launched before
 // the stop does.
 TEST_F(CudaTrace, WaitsForTheDevice) {
@@ -185,6 +198,7 @@ TEST_F(CudaTrace, NamesOfFunctions) {
         {"_ZN5outer3BoxIiE4workIfLi3EEEvT_i", "work"},    // outer::Box<int>::work<…>
         {"_ZN1a1fINS_1gIiEEEEvT_PFviE", "f"},             // a function among parameters
         {"_Z4withI3BoxIN12_GLOBAL__N_11cEEEvT_", "with"}, // …<Box<(anonymous namespace)::c>>
+        {"_ZN5OuterIL4Mode1EE4workIiEEvv", "work"},       // Outer<(Mode)1>::work<int>
         {"_Z", "_Z"},
         {"", ""},
     };
@@ -203,18 +217,21 @@ TEST_F(CudaTrace, InstancesOfATemplateAreOneRow) {
     open();
     start();
     const uint64_t now = simt::cupti_now();
-    simt::add_cupti_kernel("_ZN5quern7softmaxILi64EEEvPKf", now, now + 1);
+    const char *const narrow = "_ZN5quern7softmaxILi64EEEvPKf";
+    const char *const wide = "_ZN5quern7softmaxILi128EEEvPKf";
+    simt::add_cupti_kernel(narrow, now, now + 1);
     ops().range_begin(backend, "op");
-    simt::add_cupti_kernel("_ZN5quern7softmaxILi128EEEvPKf", now + 1, now + 3);
-    simt::add_cupti_kernel("_ZN5quern7softmaxILi64EEEvPKf", now + 3, now + 7);
+    for (int i = 0; i < 2; i++) {
+        simt::add_cupti_kernel(wide, now + 1, now + 3);
+        simt::add_cupti_kernel(narrow, now + 3, now + 7);
+    }
     ops().range_end(backend);
-    while (simt::cupti_now() < now + 7) continue;
     stop();
     const qn_trace_reading r = read();
     ASSERT_EQ(r.n_rows, 2);
     EXPECT_STREQ(r.rows[0].op, "op");
-    EXPECT_EQ(r.rows[0].launches, 2);
-    EXPECT_NEAR(r.rows[0].seconds, 6e-9, 1e-15);
+    EXPECT_EQ(r.rows[0].launches, 4);
+    EXPECT_NEAR(r.rows[0].seconds, 12e-9, 1e-15);
     EXPECT_EQ(r.rows[1].op, nullptr);
     EXPECT_NEAR(r.rows[1].seconds, 1e-9, 1e-15);
 }
@@ -313,6 +330,10 @@ TEST_F(CudaTrace, RecordsThatAreLostAreAnError) {
     start();
     for (int i = 0; i < 4; i++) add(); // a call and a kernel each
     expect_refused(trace->ops->stop(trace), QN_CODE_MEMORY, {"3 records", "lost", "memory"});
+    gpu.cupti_most_records = 0;
+    start();
+    expect_ok(trace->ops->stop(trace));
+    add(); // lost before the start
     gpu.cupti_most_records = SIZE_MAX;
     start();
     add();
@@ -326,6 +347,9 @@ TEST_F(CudaTrace, KernelsWithoutTimesAreLost) {
     start();
     add(), add(), zero();
     expect_refused(trace->ops->stop(trace), QN_CODE_MEMORY, {"2 records", "lost"});
+    gpu.cupti_times = true;
+    start();
+    stop();
 }
 
 // ---- where nothing can be traced ----------------------------------------------------------------
