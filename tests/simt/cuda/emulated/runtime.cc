@@ -9,6 +9,7 @@
 #include <set>
 
 #include "simt/config.h"
+#include "simt/cuda/emulated/activity.h"
 #include "simt/cuda/emulated/gpu.h"
 #include "simt/cuda/emulated/memory.h"
 #include "simt/device_heap.h"
@@ -175,13 +176,13 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
     if (kind != cudaMemcpyHostToDevice) check_device_range(src, bytes, "cudaMemcpyAsync, source");
     if (kind != cudaMemcpyDeviceToHost)
         check_device_range(dst, bytes, "cudaMemcpyAsync, destination");
-    enqueue(stream, [=] { memcpy(dst, src, bytes); });
+    enqueue(stream, Label{Label::kCopy, ""}, [=] { memcpy(dst, src, bytes); });
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t stream) {
     check_device_range(dst, bytes, "cudaMemsetAsync");
-    enqueue(stream, [=] { memset(dst, value, bytes); });
+    enqueue(stream, Label{Label::kSet, ""}, [=] { memset(dst, value, bytes); });
     return cudaSuccess;
 }
 
@@ -190,6 +191,12 @@ cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t str
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned) {
     *out = new CUstream_st();
     streams().insert(*out);
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize() {
+    if (any_capture()) return remember(cudaErrorStreamCaptureUnsupported);
+    for (cudaStream_t stream : streams()) finish(stream);
     return cudaSuccess;
 }
 
@@ -257,7 +264,8 @@ int64_t simt::graph_launches() { return n_graph_launches; }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     n_graph_launches++;
-    enqueue(stream, [work = graph->work] {
+    enqueue(stream, [work = graph->work, launch = cupti_call()] {
+        CuptiGraphRun run(launch);
         for (auto &piece : *work) piece();
     });
     return cudaSuccess;
