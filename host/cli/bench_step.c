@@ -126,6 +126,12 @@ static qn_status take_step(bench *b, double *time) {
     return QN_OK;
 }
 
+static qn_status warm_up(bench *b) {
+    double time;
+    for (int64_t i = qn_stepper_warm_steps(b->stepper); i > 0; i--) QN_TRY(take_step(b, &time));
+    return QN_OK;
+}
+
 /* ---- measuring ------------------------------------------------------------------------------ */
 
 static int ascending(const void *a, const void *b) {
@@ -151,8 +157,7 @@ static qn_status time_in_turn(bench *b, qn_backend *backend, const qn_step_bench
 }
 
 static qn_status measure(bench *b, qn_backend *backend, qn_step_bench *r) {
-    double warm;
-    QN_TRY(take_step(b, &warm));
+    QN_TRY(warm_up(b));
     QN_TRY(qn_fit_gemm(backend, (qn_precision)b->options->precision, &r->gemm_m, r->gemm_n,
                        r->gemm_k));
     double *times = malloc((size_t)r->steps * 2 * sizeof *times);
@@ -185,8 +190,7 @@ static qn_status measure_steps(const arguments *a, const qn_config *config, qn_b
 
 /* ---- breaking down -------------------------------------------------------------------------- */
 
-/* Graphs are recorded in the second step, under the trace. */
-enum { WARM_STEPS = 2, TRACED_STEPS = 3, PROFILED_STEPS = 3 };
+enum { TRACED_STEPS = 3, PROFILED_STEPS = 3 };
 
 /* Steps as they train, of which the trace tells how long the GPU does nothing. */
 static qn_status trace_steps(const arguments *a, const qn_config *config, qn_backend *backend,
@@ -195,10 +199,9 @@ static qn_status trace_steps(const arguments *a, const qn_config *config, qn_bac
     double time;
     qn_trace_reading reading;
     qn_status status = open_bench(config, &a->options, backend, &b);
-    for (int i = 0; i < WARM_STEPS + TRACED_STEPS && !status; i++) {
-        if (i == WARM_STEPS) status = trace->ops->start(trace);
-        if (!status) status = take_step(&b, &time);
-    }
+    if (!status) status = warm_up(&b); /* graphs are recorded under the trace */
+    if (!status) status = trace->ops->start(trace);
+    for (int i = 0; i < TRACED_STEPS && !status; i++) status = take_step(&b, &time);
     if (!status) status = trace->ops->stop(trace);
     if (!status) status = trace->ops->read(trace, &reading);
     if (!status) {
@@ -227,7 +230,7 @@ static qn_status profile_steps(const arguments *a, const qn_config *config, qn_b
     double time;
     bool traced = trace;
     qn_status status = open_bench(config, &a->options, profiler, &b);
-    if (!status) status = take_step(&b, &time);
+    if (!status) status = warm_up(&b);
     if (!status) status = qn_profile_reset(profiler);
     if (!status && trace) {
         qn_status started = trace->ops->start(trace);

@@ -33,7 +33,8 @@ struct Gpu {
 
 Gpu &gpu();
 
-// Graphs launched by this process.
+// Graphs made, and launched, by this process.
+int64_t graphs_made();
 int64_t graph_launches();
 
 // Bytes allocated and not freed.

@@ -253,14 +253,16 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
     return lost ? remember(cudaErrorStreamCaptureInvalidated) : cudaSuccess;
 }
 
+static int64_t n_graphs_made, n_graph_launches;
+int64_t simt::graphs_made() { return n_graphs_made; }
+int64_t simt::graph_launches() { return n_graph_launches; }
+
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *out, cudaGraph_t graph,
                                           unsigned long long) {
+    n_graphs_made++;
     *out = new CUgraphExec_st{std::make_shared<Work>(graph->work)};
     return cudaSuccess;
 }
-
-static int64_t n_graph_launches;
-int64_t simt::graph_launches() { return n_graph_launches; }
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     n_graph_launches++;

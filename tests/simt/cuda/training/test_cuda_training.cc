@@ -1,7 +1,5 @@
 // test_cuda_training.cc: training runs on the emulated GPU: by the fused kernels, like the CPU's,
 // with the same bits where they are asked for, resumed here and there.
-#include <map>
-
 #include "simt/config.h"
 #include "simt/cuda/emulated/gpu.h"
 #include "simt/cuda/emulated/ranges.h"
@@ -67,17 +65,27 @@ TEST_F(CudaTraining, TwentyStepsFollowTheCpu) {
 
 // Once each slot of the input has been read, a step is a launch and a mark that its input was read,
 // another launch and mark for each further micro-step, and a copy of the loss where all share a
-// recording.
+// recording. From step `recorded` on (qn_stepper_warm_steps) nothing more is recorded.
 TEST_F(CudaTraining, AStepIsOneLaunchAMicroStep) {
-    for (const auto &[accum, work] : std::map<std::string, int64_t>{{"1", 2}, {"4", 10}}) {
-        set("grad-accum", accum);
-        in("accum-" + accum);
-        std::vector<int64_t> enqueued;
-        after_step = [&] { enqueued.push_back(simt::pieces_enqueued()); };
-        set("steps", "5");
+    const struct {
+        const char *accum, *steps;
+        size_t recorded;
+        int64_t work;
+    } all[] = {{"1", "6", 4, 2}, {"4", "4", 2, 10}};
+    for (const auto &k : all) {
+        set("grad-accum", k.accum);
+        set("steps", k.steps);
+        in(std::string("accum-") + k.accum);
+        std::vector<int64_t> enqueued, graphs;
+        after_step = [&] {
+            enqueued.push_back(simt::pieces_enqueued());
+            graphs.push_back(simt::graphs_made());
+        };
         ASSERT_OK(train());
         for (size_t i = 2; i + 1 < enqueued.size(); i++) // the last one is followed by a save
-            EXPECT_EQ(enqueued[i] - enqueued[i - 1], work) << accum << ", step " << i + 1;
+            EXPECT_EQ(enqueued[i] - enqueued[i - 1], k.work) << k.accum << ", step " << i + 1;
+        EXPECT_LT(graphs[k.recorded - 2], graphs[k.recorded - 1]) << k.accum;
+        EXPECT_EQ(graphs[k.recorded - 1], graphs.back()) << k.accum;
     }
 }
 
