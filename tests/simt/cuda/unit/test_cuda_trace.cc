@@ -408,8 +408,9 @@ TEST_F(CudaTrace, OneAtATime) {
 TEST_F(CudaTrace, ACpuHasNothingToTrace) {
     qn_backend *cpu;
     expect_ok(qn_cpu_open(1, &cpu));
-    expect_refused(cpu->ops->trace_open(cpu, &trace), QN_CODE_UNSUPPORTED, {"GPU"});
-    EXPECT_EQ(trace, nullptr);
+    qn_trace *none = (qn_trace *)memory;
+    expect_refused(cpu->ops->trace_open(cpu, &none), QN_CODE_UNSUPPORTED, {"GPU"});
+    EXPECT_EQ(none, nullptr);
     cpu->ops->close(cpu);
 }
 
