@@ -56,7 +56,7 @@ static const qn_option table[] = {
     CHOICE(precision, "precision", "auto", qn_precision_names, FIXED, "NAME",
            "operands of matrix products, and what else is stored in their precision: fp32, bf16, "
            "or auto for fp32 on a CPU and bf16 on a GPU"),
-    CHOICE(weight_rounding, "weight-rounding", "nearest", roundings, FIXED, "NAME",
+    CHOICE(weight_rounding, "weight-rounding", "nearest", roundings, RESUMABLE, "NAME",
            "of the weights that are stored in bf16 beside fp32 masters: nearest or stochastic"),
     CHOICE(attention, "attention", "auto", attentions, FIXED, "NAME", "auto, naive or fused"),
     CHOICE(recompute, "recompute", "none", qn_recompute_names, FIXED, "POLICY",

@@ -90,7 +90,7 @@ TEST(Options, ResumableOnes) {
     }
     EXPECT_EQ(resumable, (std::set<std::string>{"data", "run", "steps", "eval-every", "eval-tokens",
                                                 "save-every", "keep-last", "keep-every", "backend",
-                                                "threads"}));
+                                                "lens-every", "threads", "weight-rounding"}));
 }
 
 TEST(Options, TextRoundTrip) {

@@ -168,6 +168,19 @@ TEST_F(CudaTraining, ACheckpointOfEitherBackendGoesOnOnTheOther) {
     }
 }
 
+// What rounds stochastically on a GPU rounds nothing on a CPU, which says so.
+TEST_F(CudaTraining, AStochasticRunGoesOnOnTheCpuWhenItIsTold) {
+    set("weight-rounding", "stochastic");
+    set("save-every", "2");
+    set("steps", "3");
+    ASSERT_OK(train(false, 2));
+    set("backend", "cpu");
+    EXPECT_ERROR(resume(), QN_CODE_USAGE, "--weight-rounding", "fp32", "nearest");
+    set("weight-rounding", "nearest");
+    ASSERT_OK(resume());
+    EXPECT_EQ(losses().size(), 3u);
+}
+
 TEST_F(CudaTraining, AutoTakesTheGpu) {
     set("backend", "auto");
     set("steps", "1");
