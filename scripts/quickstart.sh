@@ -106,6 +106,19 @@ estimate_steps() {
     echo "$(device name): $steps steps, at most five minutes by estimate (never timed on a GPU)"
 }
 
+# Code for the card that is here alone, in a first build: that for each generation takes minutes.
+choose_architecture() {
+    local capability
+    architecture=()
+    capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1) || :
+    case ${capability/./} in
+        80 | 86 | 89 | 90 | 100 | 120)
+            [[ -e build/CMakeCache.txt ]] ||
+                architecture=("-DCMAKE_CUDA_ARCHITECTURES=${capability/./}")
+            ;;
+    esac
+}
+
 # ---- the corpus -----------------------------------------------------------------------------
 
 fetch_corpus() {
@@ -129,7 +142,8 @@ if [[ $install == yes ]]; then
 fi
 
 say "build"
-perform cmake --preset default -DQN_TESTS=OFF >/dev/null
+choose_architecture
+perform cmake --preset default -DQN_TESTS=OFF "${architecture[@]}" >/dev/null
 perform cmake --build --preset default --target quern
 find_device
 

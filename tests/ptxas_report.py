@@ -68,6 +68,13 @@ def parse(text):
                max(int(stores), int(loads)))
 
 
+def kept_reports(folder):
+    """Those of sources that are still there: a build keeps what it made of others."""
+    sources = {source.name for source in (ROOT / "kernels" / "cuda").rglob("*.cu")}
+    return [report for report in sorted(folder.rglob("*.ptxas"))
+            if report.name.removesuffix(".o.ptxas") in sources]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nvcc", default="nvcc")
@@ -77,7 +84,7 @@ def main():
     options = parser.parse_args()
 
     if options.reports:
-        rows = [row for report in sorted(pathlib.Path(options.reports).rglob("*.ptxas"))
+        rows = [row for report in kept_reports(pathlib.Path(options.reports))
                 for row in parse(report.read_text())]
     else:
         jobs = [(source, arch) for source in sorted((ROOT / "kernels" / "cuda").rglob("*.cu"))

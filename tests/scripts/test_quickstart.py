@@ -23,7 +23,11 @@ plan) while [ "$1" != --json ]; do shift; done; cat "$MACHINE/plan" > "$2" ;;
 train) while [ "$1" != --run ]; do shift; done; mkdir -p "$2/checkpoints/step-7" ;;
 generate) echo "It is a truth that was written." ;;
 esac"""
-SMI = {"gpu": 'echo "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)"',
+SMI = {"gpu": """
+case $1 in
+--query-gpu=compute_cap) cat "$MACHINE/capability" ;;
+*) echo "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)" ;;
+esac""",
        "none": 'echo "No devices were found"; exit 6'}
 WOULD = "if the CUDA toolkit (nvcc) were installed"
 
@@ -49,10 +53,12 @@ class Quickstart(unittest.TestCase):
         path.write_text("#!/bin/bash\n" + NOTE + body + "\n")
         path.chmod(0o755)
 
-    def machine(self, device, fits=True, corpora=("austen", "classic"), smi=None):
+    def machine(self, device, fits=True, corpora=("austen", "classic"), smi=None,
+                capability="9.0"):
         """What `quern info --device` says, whether the recipe fits, and what nvidia-smi says."""
         files = {"device": device, "plan": json.dumps({"fits": fits}, indent=1),
-                 "corpora": "\n".join(corpora)}
+                 "corpora": "\n".join(corpora), "capability": capability}
+        self.architecture = " -DCMAKE_CUDA_ARCHITECTURES=90" if smi == "gpu" else ""
         for name, text in files.items():
             (self.dir / "machine" / name).write_text(text + "\n")
         # Without one of its own, the test's stands in for a machine that has none.
@@ -76,7 +82,7 @@ class Quickstart(unittest.TestCase):
 
     def commands(self, corpus, run, train=()):
         flags = " ".join(["", *train])
-        return ["packages.sh build", "cmake --preset default -DQN_TESTS=OFF",
+        return ["packages.sh build", f"cmake --preset default -DQN_TESTS=OFF{self.architecture}",
                 "cmake --build --preset default --target quern", f"corpus.sh {corpus}",
                 f"quern prepare --corpus {corpus} --out data/{corpus}",
                 f"quern train --run {run} --data data/{corpus}{flags}",
@@ -135,6 +141,21 @@ class Quickstart(unittest.TestCase):
                 self.assertIn(f"{name}: {steps} steps", said)
                 self.assertIn("estimate (never timed on a GPU)", said)
                 self.assertNotIn(WOULD, said)
+
+    def test_builds_for_the_card_that_is_here(self):
+        for capability, architecture in [("8.0", "80"), ("8.9", "89"), ("12.0", "120"),
+                                         ("9.0\n8.6", "90"), ("7.5", None), ("99.0", None)]:
+            with self.subTest(capability):
+                self.machine(CPU.format("cpu cuda"), smi="gpu", capability=capability)
+                _, calls = self.run_script()
+                flag = f" -DCMAKE_CUDA_ARCHITECTURES={architecture}" if architecture else ""
+                self.assertEqual(calls[1], f"cmake --preset default -DQN_TESTS=OFF{flag}")
+
+    def test_a_build_keeps_its_architectures(self):
+        (self.dir / "build/CMakeCache.txt").write_text("")
+        self.machine(CPU.format("cpu cuda"), smi="gpu")
+        _, calls = self.run_script()
+        self.assertEqual(calls[1], "cmake --preset default -DQN_TESTS=OFF")
 
     def test_what_the_user_gives_wins(self):
         self.machine(GPU.format("NVIDIA H100 80GB HBM3", 990))
