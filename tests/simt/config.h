@@ -53,7 +53,9 @@ struct Error : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// Which of the three builds this is.
+// Which of the three builds this is. Tests without kernels are compiled once for all of them
+// (SIMT_HOST) and cannot ask.
+#ifndef SIMT_HOST
 #ifdef SIMT_RACE
 constexpr bool kRaceBuild = true;
 #else
@@ -63,6 +65,7 @@ constexpr bool kRaceBuild = false;
 constexpr bool kAsanBuild = true;
 #else
 constexpr bool kAsanBuild = false;
+#endif
 #endif
 
 } // namespace simt
