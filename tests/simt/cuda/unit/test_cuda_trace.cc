@@ -388,8 +388,8 @@ TEST_F(CudaTrace, NoPrivileges) {
 TEST_F(CudaTrace, OtherRefusals) {
     gpu.cupti_refusal = CUPTI_ERROR_MULTIPLE_SUBSCRIBERS_NOT_SUPPORTED;
     refuse({"another profiler"});
-    gpu.cupti_refusal = (CUptiResult)77;
-    refuse({"unknown", "77", "manual"});
+    gpu.cupti_refusal = CUPTI_ERROR_INVALID_KIND; // to which the emulation has no text
+    refuse({"unknown", "(21)", "manual"});
     gpu.cupti_refusal = CUPTI_ERROR_OUT_OF_MEMORY;
     expect_refused(ops().trace_open(backend, &trace), QN_CODE_MEMORY, {"smaller batch"});
 }
