@@ -243,9 +243,10 @@ inline qn_status adamw(qn_stream *s, const qn_adamw_args *args) {
     for (int i = 0; i < args->n_segments; i++) {
         const qn_adamw_segment &segment = args->segments[i];
         for (int64_t at = segment.offset; at < segment.offset + segment.count; at++)
-            weights[at] = args->stochastic_rounding
-                              ? qn_bf16_stochastic_at(args->param[at], args->seed, args->rate->step, at)
-                              : qn_bf16_of_float(args->param[at]);
+            weights[at] =
+                args->stochastic_rounding
+                    ? qn_bf16_stochastic_at(args->param[at], args->seed, args->rate->step, at)
+                    : qn_bf16_of_float(args->param[at]);
     }
     return QN_OK;
 }
