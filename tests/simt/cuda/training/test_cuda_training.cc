@@ -18,6 +18,7 @@ class CudaTraining : public TinyRun {
         set("backend", "cuda");
         set("deterministic", "on");
         set("eval-every", "0");
+        write_data(48); // the end of each run reads what is held out
     }
 
     std::vector<double> step_losses() const {
@@ -37,20 +38,82 @@ double rms_difference(const std::vector<double> &x, const std::vector<double> &y
     return std::sqrt(sum / (double)y.size());
 }
 
-// Twice what rounding the operands of products to bf16 alone does to a run on the CPU.
-TEST_F(CudaTraining, TwentyStepsFollowTheCpu) {
-    set("steps", "20");
-    const int64_t forward = simt::count_launches("fused_sm80_forward");
-    const int64_t backward = simt::count_launches("fused_sm80_backward");
-    const int64_t naive = simt::count_launches("naive_softmax");
-    const int64_t graphs = simt::graph_launches();
+// ---- like the CPU, by our kernels -------------------------------------------------------------
+
+// Models of two layers: what a pass over a micro-batch calls of norms and of RoPE.
+struct Family {
+    const char *name, *config; // config: NULL for that of TinyRun
+    int64_t grad_accum;
+    int64_t norms, ropes, swiglus;
+};
+
+void PrintTo(const Family &f, std::ostream *out) { *out << f.name; }
+
+const Family kFamilies[] = {
+    {"qwen3", nullptr, 2, 4 * 2 + 1, 2 * 2, 2},
+    {"llama", R"({"architectures": ["LlamaForCausalLM"], "vocab_size": 64, "hidden_size": 32,
+                  "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+                  "num_key_value_heads": 2, "initializer_range": 0.1,
+                  "tie_word_embeddings": false, "bos_token_id": 0, "eos_token_id": 0})",
+     1, 2 * 2 + 1, 2 * 2, 2},
+    {"gpt2", R"({"architectures": ["GPT2LMHeadModel"], "vocab_size": 64, "n_embd": 32,
+                 "n_layer": 2, "n_head": 4, "n_positions": 16, "initializer_range": 0.1,
+                 "bos_token_id": 0, "eos_token_id": 0})",
+     1, 2 * 2 + 1, 0, 0}};
+
+class TwentySteps : public CudaTraining, public testing::WithParamInterface<Family> {
+  protected:
+    enum { kTwenty = 20, kLayers = 2 };
+
+    void SetUp() override {
+        CudaTraining::SetUp();
+        if (GetParam().config) dir.write("config.json", GetParam().config);
+        set("grad-accum", std::to_string(GetParam().grad_accum));
+        set("steps", std::to_string(kTwenty));
+    }
+};
+
+INSTANTIATE_TEST_SUITE_P(CudaTraining, TwentySteps, testing::ValuesIn(kFamilies),
+                         [](const auto &info) { return info.param.name; });
+
+// Launches from its making on of kernels with such names.
+class Launches {
+  public:
+    explicit Launches(const std::vector<std::string> &names) {
+        for (const std::string &name : names) before_[name] = simt::count_launches(name);
+    }
+    int64_t of(const std::string &name) const {
+        return simt::count_launches(name) - before_.at(name);
+    }
+
+  private:
+    std::map<std::string, int64_t> before_;
+};
+
+// The losses: twice what rounding the operands of products to bf16 alone does to a run on the CPU.
+TEST_P(TwentySteps, FollowTheCpuByOurKernels) {
+    const Family &family = GetParam();
+    const int64_t micro_steps = kTwenty * family.grad_accum, graphs = simt::graph_launches();
+    const Launches launches({"fused_sm80_forward", "fused_sm80_backward", "naive_softmax",
+                             "norm_forward_kernel", "norm_backward_kernel", "rope_kernel",
+                             "swiglu_forward", "swiglu_backward", "cross_entropy", "adamw_kernel"});
     ASSERT_OK(train());
     const std::vector<double> cuda = step_losses();
-    EXPECT_GE(simt::count_launches("fused_sm80_forward") - forward, 20 * 2 * 2);
-    EXPECT_EQ(simt::count_launches("fused_sm80_backward") - backward, 20 * 2 * 2);
-    EXPECT_EQ(simt::count_launches("naive_softmax"), naive);
-    EXPECT_EQ(simt::graph_launches() - graphs,
-              19 * 2); // every micro-step but those of the first step
+    // The last evaluation adds passes forward.
+    const int64_t passes = launches.of("fused_sm80_forward") / kLayers;
+    EXPECT_GT(passes, micro_steps);
+    EXPECT_EQ(launches.of("fused_sm80_backward"), micro_steps * kLayers);
+    EXPECT_EQ(launches.of("naive_softmax"), 0);
+    EXPECT_EQ(launches.of("norm_forward_kernel"), passes * family.norms);
+    EXPECT_EQ(launches.of("norm_backward_kernel"), micro_steps * family.norms);
+    EXPECT_EQ(launches.of("rope_kernel"), (passes + micro_steps) * family.ropes);
+    EXPECT_EQ(launches.of("swiglu_forward"), passes * family.swiglus);
+    EXPECT_EQ(launches.of("swiglu_backward"), micro_steps * family.swiglus);
+    EXPECT_EQ(launches.of("cross_entropy"), passes);
+    EXPECT_EQ(launches.of("adamw_kernel"), kTwenty);
+    // Both slots of the input are read once before what is done with them is recorded.
+    EXPECT_EQ(simt::graph_launches() - graphs, micro_steps - 2);
+
     set("backend", "cpu");
     set("precision", "fp32");
     in("fp32");
@@ -64,6 +127,8 @@ TEST_F(CudaTraining, TwentyStepsFollowTheCpu) {
     EXPECT_NE(cuda, exact);
     EXPECT_LE(rms_difference(cuda, exact), 2 * rms_difference(products, exact));
 }
+
+// ---- steps -------------------------------------------------------------------------------------
 
 // Once each slot of the input has been read, a step is a launch and a mark that its input was read,
 // another launch and mark for each further micro-step, and a copy of the loss where all share a
