@@ -56,7 +56,7 @@ static const qn_option table[] = {
     CHOICE(precision, "precision", "auto", qn_precision_names, FIXED, "NAME",
            "operands of matrix products, and what else is stored in their precision: fp32, bf16, "
            "or auto for fp32 on a CPU and bf16 on a GPU"),
-    CHOICE(weight_rounding, "weight-rounding", "nearest", roundings, FIXED, "NAME",
+    CHOICE(weight_rounding, "weight-rounding", "nearest", roundings, RESUMABLE, "NAME",
            "of the weights that are stored in bf16 beside fp32 masters: nearest or stochastic"),
     CHOICE(attention, "attention", "auto", attentions, FIXED, "NAME", "auto, naive or fused"),
     CHOICE(recompute, "recompute", "none", qn_recompute_names, FIXED, "POLICY",
@@ -257,7 +257,8 @@ static qn_status write_json(const json_t *root, const char *path) {
 qn_status qn_options_save(const qn_train_options *options, const qn_environment *environment,
                           const char *path, char **change) {
     json_t *where;
-    qn_status status = qn_environment_to_json(environment, path, &where, change);
+    const char *rounding = roundings[options->weight_rounding];
+    qn_status status = qn_environment_to_json(environment, rounding, path, &where, change);
     json_t *root = json_object();
     int failed = 0;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

@@ -167,6 +167,33 @@ TEST_F(CudaTraining, ResumesBitForBit) {
     EXPECT_EQ(notes, "");
 }
 
+TEST_F(CudaTraining, ResumesStochasticRoundingBitForBitAndEndsItOnTheCpu) {
+    set("weight-rounding", "stochastic");
+    set("grad-accum", "1");
+    set("steps", "4");
+    ASSERT_OK(train());
+    const std::vector<std::string> expected = losses();
+    in("resumed");
+    ASSERT_OK(train(false, 2));
+    // In fp32 nothing is rounded: the CPU refuses, and leaves the run to a GPU.
+    set("backend", "cpu");
+    EXPECT_ERROR(resume(), QN_CODE_USAGE, "--weight-rounding is stochastic", "fp32",
+                 "a backend that stores bf16");
+    set("backend", "cuda");
+    ASSERT_OK(resume());
+    EXPECT_EQ(losses(), expected);
+    EXPECT_EQ(notes, "");
+    // The rounding may be given up, which is kept in mind.
+    set("backend", "cpu");
+    set("weight-rounding", "nearest");
+    set("steps", "5");
+    ASSERT_OK(resume());
+    EXPECT_EQ(losses().size(), 5u);
+    const std::string change = "from step 4 on --weight-rounding is nearest, before stochastic";
+    EXPECT_NE(notes.find(change), std::string::npos) << notes;
+    EXPECT_NE(TempDir::read(run + "/run.json").find('"' + change + '"'), std::string::npos);
+}
+
 TEST_F(CudaTraining, ACheckpointOfEitherBackendGoesOnOnTheOther) {
     for (const char *from : {"cuda", "cpu"}) {
         const bool to_cpu = std::string(from) == "cuda";
