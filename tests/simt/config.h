@@ -53,7 +53,8 @@ struct Error : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// Which of the three builds this is.
+// Which of the three builds this is. What is compiled once for all of them cannot ask.
+#ifndef SIMT_ANY_BUILD
 #ifdef SIMT_RACE
 constexpr bool kRaceBuild = true;
 #else
@@ -63,6 +64,7 @@ constexpr bool kRaceBuild = false;
 constexpr bool kAsanBuild = true;
 #else
 constexpr bool kAsanBuild = false;
+#endif
 #endif
 
 } // namespace simt
