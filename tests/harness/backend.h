@@ -21,7 +21,8 @@ struct BackendUnderTest {
     std::vector<int> n_threads;   // each of them is a case
     bool sees_indices;            // refuses indices outside their tables
     int64_t fused_head_dim = 256; // the largest that fused attention takes, forward and backward
-    bool emulated = false;        // slow: what is repeated is repeated less
+    bool emulated = false;        // slow: smaller shapes on the same paths
+    int repeats = 1000;           // of what must give the same bits each time
 };
 
 // Conformance holds for each of these. The list is linked with the test: backends_cpu.cc, or
@@ -53,7 +54,8 @@ inline std::vector<float> rounded(qn_dtype dtype, std::vector<float> x) {
 class Device {
   public:
     Device(const BackendUnderTest &b, int n_threads)
-        : sees_indices(b.sees_indices), fused_head_dim(b.fused_head_dim), emulated(b.emulated) {
+        : sees_indices(b.sees_indices), fused_head_dim(b.fused_head_dim), emulated(b.emulated),
+          repeats(b.repeats) {
         expect_ok(b.open(n_threads, &backend));
         expect_ok(ops().stream_create(backend, &stream));
         expect_ok(ops().device_info(backend, &info));
@@ -82,6 +84,7 @@ class Device {
     bool sees_indices;
     int64_t fused_head_dim;
     bool emulated;
+    int repeats;
 };
 
 // Calls f(device) for every dtype that a backend stores.

@@ -1,5 +1,7 @@
 // test_attention.cc: attention against the float64 reference: shapes, masks, layouts, and equal
 // bits where they are promised.
+#include <algorithm>
+
 #include "harness/attention_case.h"
 
 using namespace harness;
@@ -272,9 +274,7 @@ TEST_P(Attention, RepeatsGiveTheSameBits) {
         AttentionCall once(d, c, in), again(d, c, in);
         once.args.deterministic = again.args.deterministic = true;
         auto first = once.run();
-        int repeats = d.emulated                                           ? 3
-                      : GetParam() == QN_ATTN_FUSED && d.storage == QN_F32 ? 1000
-                                                                           : 20;
+        const int repeats = GetParam() == QN_ATTN_FUSED ? d.repeats : std::min(d.repeats, 20);
         for (int repeat = 0; repeat < repeats; repeat++) {
             auto result = again.run();
             ASSERT_TRUE(same_bits(first.o, result.o) && same_bits(first.lse, result.lse));
