@@ -211,6 +211,22 @@ TEST_F(CudaTraining, ACheckpointOfEitherBackendGoesOnOnTheOther) {
     }
 }
 
+// Longer evaluations copy no more from memory that is not page-locked.
+TEST_F(CudaTraining, EvaluationReadsPageLockedMemory) {
+    set("steps", "1");
+    int64_t copies[2], evaluated[2];
+    for (int i : {0, 1}) {
+        in("run-" + std::to_string(i));
+        write_data(i ? 100 : 34);
+        const int64_t copied = simt::pageable_copies(), passes = simt::count_launches("entropy");
+        ASSERT_OK(train());
+        copies[i] = simt::pageable_copies() - copied;
+        evaluated[i] = simt::count_launches("entropy") - passes;
+    }
+    EXPECT_GT(evaluated[1], evaluated[0]);
+    EXPECT_EQ(copies[1], copies[0]);
+}
+
 TEST_F(CudaTraining, AutoTakesTheGpu) {
     set("backend", "auto");
     set("steps", "1");
