@@ -6,7 +6,8 @@
 Takes the records of `quern bench step --json` and of bench/peers/step_torch.py, from one machine.
 Utilisation is the share of the card's dense bf16 peak, which the records name (--peak where they
 do not); the share is that of a matrix product that each program measured between its own steps.
-A table for each of quern's records tells the time of each operation beside its floor. Exit status:
+A table for each of quern's records tells the time of each operation beside its floor, and of the
+kernels below it. Exit status:
 0 when every goal is met, 1 when one is missed, 3 when none is missed but some could not be judged,
 2 when the records cannot be read or do not go together.
 """
@@ -30,7 +31,7 @@ TOKENS_PER_S_GOAL, UTILISATION_GOAL = 55000, 0.55
 
 FLOOR_GOAL = 0.85  # of the bandwidth of a copy, for operations that only move memory
 SMALL_SHARE = 0.01  # of a step: an operation below it is not judged
-IDLE_GOAL = 0.02
+IDLE_GOAL = 0.02  # by a trace: events around operations miss what passes between their kernels
 
 PROGRAMS = ("quern", "torch")
 HEAD = ("model", "precision", "batch", "T", "accum", "quern ms", "torch ms", "quern tokens/s",
@@ -46,6 +47,12 @@ SAME_MODEL = 1e-6  # operations a token are printed with nine digits
 def key_of(record):
     return (record["model"], record["precision"], record["batch_size"], record["seq_len"],
             record["grad_accum"])
+
+
+def kernels_of(record):
+    """Those of all operations, and those of none."""
+    lists = [x.get("kernels", []) for x in record.get("operations", [])]
+    return [x for kernels in (*lists, record.get("other_kernels", [])) for x in kernels]
 
 
 class Records:
@@ -64,10 +71,13 @@ class Records:
             raise ValueError("a figure is no positive number")
         amounts = [x[name] for x in record.get("operations", [])
                    for name in ("calls", "seconds", "flops", "bytes", "floor_seconds")]
+        amounts += [x[name] for x in kernels_of(record) for name in ("launches", "seconds")]
         if record.get("idle") is not None:
             amounts.append(record["idle"])
         if not all(map(is_amount, amounts)):
-            raise ValueError("a figure of an operation, or idle, is no number from 0 on")
+            raise ValueError("a figure of an operation, a kernel, or idle, is no number from 0 on")
+        if not all(isinstance(x["kernel"], str) for x in kernels_of(record)):
+            raise ValueError("a kernel has no name")
         best = self.rows[program].setdefault(key_of(record), record)
         if record["step_seconds"] < best["step_seconds"]:
             self.rows[program][key_of(record)] = record
@@ -187,17 +197,25 @@ def floor_shares(row):
             for x in row["operations"] if moves_memory(x, row["step_seconds"])}
 
 
-def judge_on_gpu(records, goal, figures_of, is_met, worst):
-    """On the figures of all models' profiles; only those of a GPU tell an idle share."""
+def profiled_on_gpu(row):
+    """Only records of a GPU tell an idle share."""
+    return row.get("idle") is not None and row.get("operations")
+
+
+def is_traced(row):
+    return row.get("idle") is not None and row.get("idle_source") == "traced"
+
+
+def judge_on_gpu(records, goal, figures_of, is_met, worst, counts=profiled_on_gpu, what="profile"):
+    """On the figures of all models' steps that count."""
     values, absent = {}, []
     for model in MODELS:
-        rows = [row for row in steps_of(records, "quern", model).values()
-                if row.get("idle") is not None and row.get("operations")]
+        rows = [row for row in steps_of(records, "quern", model).values() if counts(row)]
         for row in rows:
             for name, figure in figures_of(row).items():
                 values[name] = worst(figure, values.get(name, figure))
         absent += [] if rows else [model]
-    missing = f"no profile on a GPU of {', '.join(absent)}" if absent else ""
+    missing = f"no {what} on a GPU of {', '.join(absent)}" if absent else ""
     return judge(goal, values, is_met, missing, worst)
 
 
@@ -210,7 +228,7 @@ def judge_floors(records):
 def judge_idle(records):
     return judge_on_gpu(records, f"GPU idle < {IDLE_GOAL:.0%} of a step",
                         lambda row: {row["model"]: row["idle"]}, lambda idle: idle < IDLE_GOAL,
-                        max)
+                        max, is_traced, "trace")
 
 
 def judge_all(records, peak):
@@ -242,17 +260,27 @@ def cells(key, quern, torch, peak):
 BREAKDOWN = ("operation", "calls", "ms a step", "share", "floor ms", "of floor", "GB/s", "TFLOP/s")
 
 
+def kernel_rows(kernels, step_seconds):
+    """Rows below that of their operation, which has their floor."""
+    return [(f"- {x['kernel']}", f"{x['launches']:.0f}", f"{1e3 * x['seconds']:.3f}",
+             f"{x['seconds'] / step_seconds:.1%}", "", "", "", "") for x in kernels]
+
+
 def breakdown(record):
-    """Rows of a table of operations, most time first."""
-    rows = []
+    """Rows of a table of operations, most time first, each with its kernels."""
+    rows, step_seconds = [], record["step_seconds"]
     for x in record["operations"]:
         per_second = {name: x[name] / x["seconds"] if x["seconds"] and x[name] else None
                       for name in ("floor_seconds", "bytes", "flops")}
         rows.append((x["op"], f"{x['calls']:.0f}", f"{1e3 * x['seconds']:.3f}",
-                     f"{x['seconds'] / record['step_seconds']:.1%}",
+                     f"{x['seconds'] / step_seconds:.1%}",
                      f"{1e3 * x['floor_seconds']:.3f}", number(per_second["floor_seconds"], ".2f"),
                      in_units(per_second["bytes"], 1e9), in_units(per_second["flops"], 1e12)))
-    return rows
+        rows += kernel_rows(x.get("kernels", []), step_seconds)
+    others = record.get("other_kernels", [])
+    if others:
+        rows.append(("outside of operations", *[""] * (len(BREAKDOWN) - 1)))
+    return rows + kernel_rows(others, step_seconds)
 
 
 def breakdowns(records):
@@ -260,7 +288,8 @@ def breakdowns(records):
     found = []
     for key, row in sorted(records.rows["quern"].items()):
         if row.get("operations"):
-            idle = "" if row.get("idle") is None else f", GPU idle {row['idle']:.1%}"
+            idle = "" if row.get("idle") is None else (
+                f", GPU idle {row['idle']:.1%} ({row.get('idle_source', 'estimated')})")
             found.append((f"{name_of(key)}: {1e3 * row['step_seconds']:.1f} ms a step{idle}",
                           breakdown(row)))
     return found

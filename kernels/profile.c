@@ -99,13 +99,20 @@ static qn_status next_call(profile *p, timed_call **out) {
     return QN_OK;
 }
 
-static qn_status begin(qn_stream *s, timed_call **call) {
-    QN_TRY(next_call(of_stream(s), call));
-    return inner_ops(s)->event_record((*call)->begin, inner_stream(s));
+/* The operation is a range, too, so that a trace knows whose its kernels are. */
+static qn_status begin(qn_stream *s, timed_call **call, op which) {
+    profile *p = of_stream(s);
+    QN_TRY(next_call(p, call));
+    QN_TRY(inner_ops(s)->event_record((*call)->begin, inner_stream(s)));
+    p->inner->ops->range_begin(p->inner, op_names[which]);
+    return QN_OK;
 }
 
-static qn_status end(qn_stream *s, timed_call *call, op which, qn_cost cost) {
+/* Passes the status of the call on. */
+static qn_status end(qn_stream *s, timed_call *call, op which, qn_cost cost, qn_status status) {
     profile *p = of_stream(s);
+    p->inner->ops->range_end(p->inner);
+    if (status) return status;
     QN_TRY(inner_ops(s)->event_record(call->end, inner_stream(s)));
     call->which = which;
     p->n_open++;
@@ -121,9 +128,8 @@ static qn_status end(qn_stream *s, timed_call *call, op which, qn_cost cost) {
         const qn_ops *ops = inner_ops(s);                                                          \
         qn_stream *inner = inner_stream(s);                                                        \
         timed_call *timed;                                                                         \
-        QN_TRY(begin(s, &timed));                                                                  \
-        QN_TRY(call);                                                                              \
-        return end(s, timed, which, cost);                                                         \
+        QN_TRY(begin(s, &timed, which));                                                           \
+        return end(s, timed, which, cost, call);                                                   \
     } while (0)
 
 static qn_cost bytes_alone(double bytes) { return (qn_cost){0, bytes}; }
@@ -285,6 +291,10 @@ static void range_end(qn_backend *b) {
     qn_backend *inner = of_backend(b)->inner;
     inner->ops->range_end(inner);
 }
+static qn_status trace_open(qn_backend *b, qn_trace **out) {
+    qn_backend *inner = of_backend(b)->inner;
+    return inner->ops->trace_open(inner, out);
+}
 static qn_status event_create(qn_backend *b, qn_event **out) {
     qn_backend *inner = of_backend(b)->inner;
     return inner->ops->event_create(inner, out);
@@ -371,6 +381,7 @@ qn_status qn_profile_open(qn_backend *inner, qn_backend **out) {
                     .graph_destroy = qn_no_graph_destroy,
                     .range_begin = range_begin,
                     .range_end = range_end,
+                    .trace_open = trace_open,
                     .copy = copy,
                     .zero = zero,
                     .cast = cast,

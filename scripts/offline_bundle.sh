@@ -17,7 +17,8 @@ takes them with
                                                 LD_LIBRARY_PATH
 
 oneDNN (40 MB) stays out: without it bf16 products on the CPU are emulated, and the GPU
-does not need it. The machine brings a C++ compiler, CMake 3.22 and Ninja or make.
+does not need it. The machine brings a C++ compiler, CMake 3.22 and Ninja or make, and for its GPU
+the CUDA toolkit, whose CUPTI (cupti.h, libcupti) `quern bench step` traces kernels with.
 END
 }
 

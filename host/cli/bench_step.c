@@ -7,9 +7,9 @@
 #include "cli/commands.h"
 #include "cli/gpu_peak.h"
 #include "cli/open_backend.h"
+#include "cli/step_report.h"
 #include "cli/train_flags.h"
 #include "quern/clock.h"
-#include "quern/files.h"
 #include "quern/model_source.h"
 #include "quern/philox.h"
 #include "quern/profile.h"
@@ -19,9 +19,10 @@
 static const char doc[] =
     "Measures whole training steps on random tokens: tokens/s, utilisation (on a known GPU of its "
     "dense bf16 peak, and everywhere of the matrix product's ceiling measured in the same run), "
-    "and "
-    "the time of each operation beside its floor: operations over that ceiling or bytes over the "
-    "bandwidth of a copy, whichever takes longer (caches can beat the latter)."
+    "and the time of each operation beside its floor: operations over that ceiling or bytes over "
+    "the "
+    "bandwidth of a copy, whichever takes longer (caches can beat the latter). On a GPU with CUPTI "
+    "also the kernels of each operation, and how long the GPU is idle in whole steps."
     "\v"
     "Examples:\n"
     "  quern bench step --model gpt2-12m --batch-size 8 --seq-len 256\n"
@@ -125,33 +126,13 @@ static qn_status take_step(bench *b, double *time) {
     return QN_OK;
 }
 
+static qn_status warm_up(bench *b) {
+    double time;
+    for (int64_t i = qn_stepper_warm_steps(b->stepper); i > 0; i--) QN_TRY(take_step(b, &time));
+    return QN_OK;
+}
+
 /* ---- measuring ------------------------------------------------------------------------------ */
-
-typedef struct figures {
-    const char *precision;
-    double step_seconds; /* median */
-    double best_seconds;
-    double tokens_per_s, flops_per_token;
-    double gemm_flops_per_s; /* the ceiling: the median of measurements between the steps */
-    int64_t m, n, k;         /* of the ceiling's product */
-    double copy_bytes_per_s; /* the bandwidth of memory */
-    double peak_flops_per_s; /* of a GPU's data sheet; 0: unknown */
-    bool is_gpu;
-} figures;
-
-/* The least time in which a step's share of an operation can be done. */
-static double floor_seconds(const qn_profile_entry *e, const figures *f) {
-    return fmax(e->flops / f->gemm_flops_per_s, e->bytes / f->copy_bytes_per_s);
-}
-
-/* The share of a step in which no operation runs on a GPU; its profile is of other steps, so that
- * the difference can fall below 0. */
-static double idle_share(const qn_profile_entry *entries, int count, int64_t steps,
-                         const figures *f) {
-    double busy = 0;
-    for (int i = 0; i < count; i++) busy += entries[i].seconds;
-    return fmax(0, 1 - busy / (double)steps / f->step_seconds);
-}
 
 static int ascending(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -164,154 +145,146 @@ static double median(double *values, int64_t count) {
 }
 
 /* Steps and the ceiling in turn, so that both see the same machine. */
-static qn_status measure(bench *b, qn_backend *backend, int64_t steps, figures *f) {
-    double *times = malloc((size_t)steps * 2 * sizeof *times), warm;
-    if (!times) return qn_error(QN_CODE_MEMORY, "no memory for %lld times", (long long)steps);
-    double *ceilings = times + steps;
-    qn_status status = take_step(b, &warm);
-    for (int64_t i = 0; i < steps && !status; i++) {
-        status = take_step(b, &times[i]);
-        if (status) break;
-        status = qn_measure_gemm(backend, (qn_precision)b->options->precision, f->m, f->n, f->k,
-                                 0.05, &ceilings[i]);
+static qn_status time_in_turn(bench *b, qn_backend *backend, const qn_step_bench *r, double *times,
+                              double *ceilings) {
+    const qn_precision precision = (qn_precision)b->options->precision;
+    for (int64_t i = 0; i < r->steps; i++) {
+        QN_TRY(take_step(b, &times[i]));
+        QN_TRY(qn_measure_gemm(backend, precision, r->gemm_m, r->gemm_n, r->gemm_k, 0.05,
+                               &ceilings[i]));
     }
+    return QN_OK;
+}
+
+static qn_status measure(bench *b, qn_backend *backend, qn_step_bench *r) {
+    QN_TRY(warm_up(b));
+    QN_TRY(qn_fit_gemm(backend, (qn_precision)b->options->precision, &r->gemm_m, r->gemm_n,
+                       r->gemm_k));
+    double *times = malloc((size_t)r->steps * 2 * sizeof *times);
+    if (!times) return qn_error(QN_CODE_MEMORY, "no memory for %lld times", (long long)r->steps);
+    qn_status status = time_in_turn(b, backend, r, times, times + r->steps);
     if (!status) {
-        f->step_seconds = median(times, steps);
-        f->best_seconds = times[0];
-        f->gemm_flops_per_s = median(ceilings, steps);
+        r->step_seconds = median(times, r->steps);
+        r->best_seconds = times[0];
+        r->gemm_flops_per_s = median(times + r->steps, r->steps);
     }
     free(times);
     return status;
 }
 
-static double share(const figures *f) {
-    return f->tokens_per_s * f->flops_per_token / f->gemm_flops_per_s;
-}
-
-static double utilisation(const figures *f) {
-    return f->tokens_per_s * f->flops_per_token / f->peak_flops_per_s;
-}
-
-static void print_figures(const arguments *a, const figures *f, const char *device) {
+static qn_status measure_steps(const arguments *a, const qn_config *config, qn_backend *backend,
+                               qn_step_bench *r) {
     const qn_train_options *o = &a->options;
-    printf("%s, %s, batch %lld × %lld × %lld micro-steps, on %s\n", o->model, f->precision,
-           (long long)o->batch_size, (long long)o->seq_len, (long long)o->grad_accum, device);
-    printf("  step        %10.1f ms (median of %lld; best %.1f)\n", 1e3 * f->step_seconds,
-           (long long)a->steps, 1e3 * f->best_seconds);
-    printf("  tokens/s    %10.0f\n", f->tokens_per_s);
-    printf("  operations  %10.1f GFLOP/s (%.1f MFLOP a token)\n",
-           1e-9 * f->tokens_per_s * f->flops_per_token, 1e-6 * f->flops_per_token);
-    printf("  ceiling     %10.1f GFLOP/s (matrix product %lld×%lld×%lld, same run)\n",
-           1e-9 * f->gemm_flops_per_s, (long long)f->m, (long long)f->n, (long long)f->k);
-    printf("  share       %10.2f of the ceiling\n", share(f));
-    if (f->peak_flops_per_s > 0) {
-        printf("  utilisation %10.1f %% of the data sheet's %.0f TFLOP/s\n", 100 * utilisation(f),
-               1e-12 * f->peak_flops_per_s);
+    bench b;
+    QN_TRY(qn_measure_copy(backend, &r->copy_bytes_per_s));
+    qn_status status = open_bench(config, o, backend, &b);
+    if (!status) status = measure(&b, backend, r);
+    if (!status) {
+        r->precision = qn_dtype_name(qn_model_plan(b.model)->options.compute);
+        r->tokens_per_s = (double)(o->batch_size * o->seq_len * o->grad_accum) / r->step_seconds;
+        r->flops_per_token = qn_plan_flops_per_token(config, qn_model_params(b.model), o->seq_len);
     }
-    printf("  bandwidth   %10.1f GB/s (copy, same run)\n\n", 1e-9 * f->copy_bytes_per_s);
-}
-
-static void print_breakdown(const qn_profile_entry *entries, int count, int64_t steps,
-                            const figures *f) {
-    double total = 0;
-    for (int i = 0; i < count; i++) total += entries[i].seconds;
-    printf("  %-20s %8s %10s %7s %10s %9s %10s\n", "operation", "calls", "ms/step", "share",
-           "floor ms", "of time", "GFLOP/s");
-    for (int i = 0; i < count; i++) {
-        const qn_profile_entry *e = &entries[i];
-        printf("  %-20s %8.0f %10.2f %6.1f%%", e->op, (double)e->calls / (double)steps,
-               1e3 * e->seconds / (double)steps, 100 * e->seconds / total);
-        const double least = floor_seconds(e, f);
-        printf(" %10.3f %9.2f", 1e3 * least / (double)steps, least / e->seconds);
-        if (e->flops > 0) printf(" %10.1f", 1e-9 * e->flops / e->seconds);
-        printf("\n");
-    }
-    if (f->is_gpu) printf("  idle %.1f %% of a step\n", 100 * idle_share(entries, count, steps, f));
-}
-
-static qn_status write_json(const arguments *a, const figures *f, const char *device,
-                            const qn_profile_entry *entries, int count, int64_t steps) {
-    const qn_train_options *o = &a->options;
-    char *text;
-    size_t length;
-    FILE *out = open_memstream(&text, &length);
-    if (!out) return qn_error(QN_CODE_MEMORY, "%s: no memory for its text", a->json);
-    char used[32] = "null", idle[32] = "null";
-    if (f->peak_flops_per_s > 0) snprintf(used, sizeof used, "%.4f", utilisation(f));
-    if (f->is_gpu) snprintf(idle, sizeof idle, "%.4f", idle_share(entries, count, steps, f));
-    fprintf(out,
-            "{\"bench\": \"step\", \"version\": \"%s\", \"device\": \"%s\", \"model\": \"%s\", "
-            "\"precision\": \"%s\",\n \"batch_size\": %lld, \"seq_len\": %lld, "
-            "\"grad_accum\": %lld, \"step_seconds\": %.6g, \"tokens_per_s\": %.6g,\n"
-            " \"flops_per_token\": %.9g, \"gemm_flops_per_s\": %.6g, \"share\": %.4f,\n"
-            " \"copy_bytes_per_s\": %.6g, \"peak_flops_per_s\": %.6g, \"utilisation\": %s, "
-            "\"idle\": %s,\n \"operations\": [",
-            QN_VERSION, device, o->model, f->precision, (long long)o->batch_size,
-            (long long)o->seq_len, (long long)o->grad_accum, f->step_seconds, f->tokens_per_s,
-            f->flops_per_token, f->gemm_flops_per_s, share(f), f->copy_bytes_per_s,
-            f->peak_flops_per_s, used, idle);
-    for (int i = 0; i < count; i++) {
-        const qn_profile_entry *e = &entries[i];
-        const double n = (double)steps;
-        fprintf(out,
-                "%s\n  {\"op\": \"%s\", \"calls\": %.6g, \"seconds\": %.6g, \"flops\": %.6g, "
-                "\"bytes\": %.6g, \"floor_seconds\": %.6g}",
-                i ? "," : "", e->op, (double)e->calls / n, e->seconds / n, e->flops / n,
-                e->bytes / n, floor_seconds(e, f) / n);
-    }
-    fprintf(out, "]}\n");
-    fclose(out);
-    qn_status status = qn_file_write(a->json, text, length);
-    free(text);
+    close_bench(&b);
     return status;
 }
 
-enum { PROFILED_STEPS = 3 };
+/* ---- breaking down -------------------------------------------------------------------------- */
 
-static qn_status profile(const arguments *a, const qn_config *config, qn_backend *backend,
-                         const figures *f, const char *device) {
-    qn_backend *profiler;
+enum { TRACED_STEPS = 3, PROFILED_STEPS = 3 };
+
+/* Steps as they train, of which the trace tells how long the GPU does nothing. */
+static qn_status trace_steps(const arguments *a, const qn_config *config, qn_backend *backend,
+                             qn_trace *trace, qn_step_bench *r) {
     bench b;
     double time;
-    QN_TRY(qn_profile_open(backend, &profiler));
-    qn_status status = open_bench(config, &a->options, profiler, &b);
-    for (int i = 0; i <= PROFILED_STEPS && !status; i++) {
-        if (i == 1) status = qn_profile_reset(profiler);
-        if (!status) status = take_step(&b, &time);
-    }
-    const qn_profile_entry *entries;
-    int count;
-    if (!status) status = qn_profile_read(profiler, &entries, &count);
+    qn_trace_reading reading;
+    qn_status status = open_bench(config, &a->options, backend, &b);
+    if (!status) status = warm_up(&b); /* graphs are recorded under the trace */
+    if (!status) status = trace->ops->start(trace);
+    for (int i = 0; i < TRACED_STEPS && !status; i++) status = take_step(&b, &time);
+    if (!status) status = trace->ops->stop(trace);
+    if (!status) status = trace->ops->read(trace, &reading);
     if (!status) {
-        print_breakdown(entries, count, PROFILED_STEPS, f);
-        if (a->json) status = write_json(a, f, device, entries, count, PROFILED_STEPS);
+        r->traced_seconds = reading.span_seconds / TRACED_STEPS;
+        r->traced_idle = 1 - reading.busy_seconds / reading.span_seconds;
     }
     close_bench(&b);
+    return status;
+}
+
+static qn_status read_kernels(qn_trace *trace, qn_trace_reading *out) {
+    QN_TRY(trace->ops->stop(trace));
+    return trace->ops->read(trace, out);
+}
+
+/* Goes on without what there is no trace of. */
+static void note(qn_step_bench *r, qn_status status) {
+    if (status && !r->note[0]) snprintf(r->note, sizeof r->note, "%s", qn_message(status));
+    qn_status_free(status);
+}
+
+/* Operation by operation, without graphs; `trace` may be NULL. */
+static qn_status profile_steps(const arguments *a, const qn_config *config, qn_backend *profiler,
+                               qn_trace *trace, qn_step_bench *r) {
+    bench b;
+    double time;
+    bool traced = trace;
+    qn_status status = open_bench(config, &a->options, profiler, &b);
+    if (!status) status = warm_up(&b);
+    if (!status) status = qn_profile_reset(profiler);
+    if (!status && trace) {
+        qn_status started = trace->ops->start(trace);
+        traced = !started;
+        note(r, started);
+    }
+    for (int i = 0; i < PROFILED_STEPS && !status; i++) status = take_step(&b, &time);
+    if (!status && traced) note(r, read_kernels(trace, &r->kernels));
+    if (!status) status = qn_profile_read(profiler, &r->operations, &r->n_operations);
+    r->profiled_steps = PROFILED_STEPS;
+    close_bench(&b);
+    return status;
+}
+
+static qn_status break_down(const arguments *a, const qn_config *config, qn_backend *backend,
+                            qn_trace *trace, qn_step_bench *r) {
+    qn_backend *profiler;
+    QN_TRY(qn_profile_open(backend, &profiler));
+    qn_status status = profile_steps(a, config, profiler, trace, r);
+    if (!status) {
+        qn_step_print_operations(r);
+        if (a->json) status = qn_step_write_json(r, a->json);
+    }
     profiler->ops->close(profiler);
+    return status;
+}
+
+/* The trace is opened after the steps that were timed, since it takes time of its own. */
+static qn_status trace_and_break_down(const arguments *a, const qn_config *config,
+                                      qn_backend *backend, qn_step_bench *r) {
+    qn_trace *trace = NULL;
+    if (r->is_gpu) note(r, backend->ops->trace_open(backend, &trace));
+    if (trace) note(r, trace_steps(a, config, backend, trace, r));
+    qn_status status = break_down(a, config, backend, trace, r);
+    if (trace) trace->ops->close(trace);
     return status;
 }
 
 static qn_status run(const arguments *a, const qn_config *config, qn_backend *backend) {
     const qn_train_options *o = &a->options;
-    bench b;
     qn_device_info device;
     QN_TRY(backend->ops->device_info(backend, &device));
-    figures f = {.m = o->batch_size * o->seq_len,
-                 .n = 4 * config->hidden_size,
-                 .k = config->hidden_size,
-                 .peak_flops_per_s = qn_gpu_peak(device.name),
-                 .is_gpu = device.n_threads == 0};
-    QN_TRY(qn_measure_copy(backend, &f.copy_bytes_per_s));
-    qn_status status = open_bench(config, o, backend, &b);
-    if (!status) status = measure(&b, backend, a->steps, &f);
-    if (!status) {
-        f.precision = qn_dtype_name(qn_model_plan(b.model)->options.compute);
-        f.tokens_per_s = (double)(f.m * o->grad_accum) / f.step_seconds;
-        f.flops_per_token = qn_plan_flops_per_token(config, qn_model_params(b.model), o->seq_len);
-        print_figures(a, &f, device.name);
-    }
-    close_bench(&b);
-    return status ? status : profile(a, config, backend, &f, device.name);
+    qn_step_bench report = {.options = o,
+                            .device = device.name,
+                            .is_gpu = device.n_threads == 0,
+                            .steps = a->steps,
+                            .gemm_m = o->batch_size * o->seq_len,
+                            .gemm_n = 4 * config->hidden_size,
+                            .gemm_k = config->hidden_size,
+                            .wanted_m = o->batch_size * o->seq_len,
+                            .peak_flops_per_s = qn_gpu_peak(device.name)};
+    QN_TRY(measure_steps(a, config, backend, &report));
+    qn_step_print_figures(&report);
+    return trace_and_break_down(a, config, backend, &report);
 }
 
 static qn_status open_and_run(arguments *a) {

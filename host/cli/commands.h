@@ -5,6 +5,10 @@
 
 #include "quern/status.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 qn_status cmd_prepare(int argc, char **argv);
 qn_status cmd_train(int argc, char **argv);
 qn_status cmd_eval(int argc, char **argv);
@@ -14,5 +18,9 @@ qn_status cmd_info(int argc, char **argv);
 qn_status cmd_bench(int argc, char **argv);
 qn_status bench_attention(int argc, char **argv);
 qn_status bench_step(int argc, char **argv);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -56,18 +56,41 @@ static qn_status best_product(const qn_ops *ops, qn_stream *stream, const qn_gem
     return QN_OK;
 }
 
+/* A product and the memory that it needs. */
+typedef struct product {
+    qn_gemm_args args; /* without data */
+    size_t size;       /* of a number */
+    size_t operands, bytes;
+} product;
+
+static qn_status describe_product(qn_backend *backend, qn_precision precision, int64_t m, int64_t n,
+                                  int64_t k, product *out) {
+    qn_plan_options dtypes;
+    QN_TRY(qn_plan_set_precision(backend, precision, &dtypes));
+    out->args = (qn_gemm_args){.a = qn_tensor_2d(NULL, dtypes.storage, m, k),
+                               .b = qn_tensor_2d(NULL, dtypes.storage, k, n),
+                               .c = qn_tensor_2d(NULL, dtypes.storage, m, n),
+                               .compute = dtypes.compute};
+    out->size = qn_dtype_size(dtypes.storage);
+    out->operands = (size_t)(m * k + k * n + m * n) * out->size;
+    out->bytes = out->operands + backend->ops->gemm_workspace(backend, &out->args) + 256;
+    return QN_OK;
+}
+
+static void place_product(product *p, char *memory) {
+    qn_gemm_args *args = &p->args;
+    const int64_t m = args->c.shape[0], n = args->c.shape[1], k = args->a.shape[1];
+    args->a.data = memory;
+    args->b.data = memory + (size_t)(m * k) * p->size;
+    args->c.data = memory + (size_t)(m * k + k * n) * p->size;
+    args->workspace = (void *)(((uintptr_t)memory + p->operands + 63) / 64 * 64);
+}
+
 qn_status qn_measure_gemm(qn_backend *backend, qn_precision precision, int64_t m, int64_t n,
                           int64_t k, double seconds, double *flops_per_s) {
     const qn_ops *ops = backend->ops;
-    qn_plan_options dtypes;
-    QN_TRY(qn_plan_set_precision(backend, precision, &dtypes));
-    qn_gemm_args args = {.a = qn_tensor_2d(NULL, dtypes.storage, m, k),
-                         .b = qn_tensor_2d(NULL, dtypes.storage, k, n),
-                         .c = qn_tensor_2d(NULL, dtypes.storage, m, n),
-                         .compute = dtypes.compute};
-    const size_t workspace = ops->gemm_workspace(backend, &args);
-    const size_t size = qn_dtype_size(dtypes.storage);
-    const size_t operands = (size_t)(m * k + k * n + m * n) * size;
+    product p;
+    QN_TRY(describe_product(backend, precision, m, n, k, &p));
     qn_stream *stream = NULL;
     qn_event *start = NULL, *end = NULL;
     char *memory = NULL;
@@ -76,13 +99,10 @@ qn_status qn_measure_gemm(qn_backend *backend, qn_precision precision, int64_t m
     QN_TRY_GOTO(status, done, ops->stream_create(backend, &stream));
     QN_TRY_GOTO(status, done, ops->event_create(backend, &start));
     QN_TRY_GOTO(status, done, ops->event_create(backend, &end));
-    QN_TRY_GOTO(status, done, ops->alloc(backend, operands + workspace + 256, (void **)&memory));
-    args.a.data = memory;
-    args.b.data = memory + (size_t)(m * k) * size;
-    args.c.data = memory + (size_t)(m * k + k * n) * size;
-    args.workspace = (void *)(((uintptr_t)memory + operands + 63) / 64 * 64);
-    QN_TRY_GOTO(status, done, fill_random(ops, stream, dtypes.storage, memory, m * k + k * n));
-    QN_TRY_GOTO(status, done, best_product(ops, stream, &args, start, end, seconds, &best));
+    QN_TRY_GOTO(status, done, ops->alloc(backend, p.bytes, (void **)&memory));
+    place_product(&p, memory);
+    QN_TRY_GOTO(status, done, fill_random(ops, stream, p.args.a.dtype, memory, m * k + k * n));
+    QN_TRY_GOTO(status, done, best_product(ops, stream, &p.args, start, end, seconds, &best));
     *flops_per_s = 2.0 * (double)m * (double)n * (double)k / best;
 done:
     if (memory) ops->free(backend, memory);
@@ -90,6 +110,31 @@ done:
     if (start) ops->event_destroy(start);
     if (stream) ops->stream_destroy(stream);
     return status;
+}
+
+enum { LEAST_ROWS = 64 }; /* of a product whose speed says something */
+
+static qn_status try_product(qn_backend *backend, qn_precision precision, int64_t m, int64_t n,
+                             int64_t k) {
+    product p;
+    void *memory;
+    QN_TRY(describe_product(backend, precision, m, n, k, &p));
+    QN_TRY(backend->ops->alloc(backend, p.bytes, &memory));
+    backend->ops->free(backend, memory);
+    return QN_OK;
+}
+
+qn_status qn_fit_gemm(qn_backend *backend, qn_precision precision, int64_t *m, int64_t n,
+                      int64_t k) {
+    for (;;) {
+        qn_status status = try_product(backend, precision, *m, n, k);
+        if (!status) return QN_OK;
+        if (qn_status_code(status) != QN_CODE_MEMORY || *m / 2 < LEAST_ROWS)
+            return qn_context(status, "a matrix product of %lld×%lld×%lld, to measure its speed",
+                              (long long)*m, (long long)n, (long long)k);
+        qn_status_free(status);
+        *m /= 2;
+    }
 }
 
 qn_status qn_measure_ceiling(qn_backend *backend, qn_precision precision, double seconds,

@@ -83,8 +83,8 @@ qn_status qn_optimizer_check(const qn_plan_options *plan, const qn_train_options
     if (options->weight_rounding == QN_ROUND_NEAREST || plan->storage != QN_F32) return QN_OK;
     return qn_error(QN_CODE_USAGE,
                     "--weight-rounding is stochastic, but this run stores its weights in fp32, "
-                    "which nothing rounds: leave the flag out, or take --precision bf16 on a "
-                    "backend that stores bf16, which the CPU does not");
+                    "which nothing rounds: say --weight-rounding nearest, or take --precision bf16 "
+                    "on a backend that stores bf16, which the CPU does not");
 }
 
 qn_status qn_optimizer_resume(qn_model *model, const qn_train_options *options, int64_t step) {

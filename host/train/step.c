@@ -185,6 +185,13 @@ qn_status qn_stepper_pass(qn_stepper *s, int64_t micro_step, int64_t step, doubl
     return qn_input_release(&s->input, s->stream);
 }
 
+/* A recipe comes back in the next step, or, where micro-steps do not fill the slots of the input
+ * evenly, in as many steps as there are slots; it runs once as it is and is then recorded. */
+int64_t qn_stepper_warm_steps(const qn_stepper *s) {
+    if (!s->records) return 1;
+    return s->options->grad_accum % QN_INPUT_SLOTS ? 2 * QN_INPUT_SLOTS : 2;
+}
+
 qn_status qn_stepper_result(qn_stepper *s, double *loss_sum, double *grad_norm) {
     return qn_model_step_result(s->model, loss_sum, grad_norm);
 }

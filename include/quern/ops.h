@@ -48,6 +48,7 @@ typedef struct qn_backend qn_backend; /* a device, opened; see backend.h */
 typedef struct qn_stream qn_stream;   /* an ordered queue of work */
 typedef struct qn_event qn_event;     /* a point in a stream */
 typedef struct qn_graph qn_graph;     /* calls on a stream, recorded to be repeated */
+typedef struct qn_trace qn_trace;     /* a record of what ran on the device; see trace.h */
 
 enum { QN_MAX_STORAGE = 4 };
 
@@ -333,10 +334,15 @@ typedef struct qn_ops {
     qn_status (*graph_launch)(qn_stream *, qn_graph *);
     void (*graph_destroy)(qn_graph *);
 
-    /* Named ranges of host time, nested, for a profiler's timeline (NVTX on a GPU, else nothing).
-     */
+    /* Named ranges of host time, nested, for a profiler's timeline (NVTX on a GPU, else nothing)
+     * and for the open trace. The name outlives that. */
     void (*range_begin)(qn_backend *, const char *name);
     void (*range_end)(qn_backend *);
+
+    /* A trace of the device's work, one at a time in a process; released before the backend by
+     * (*out)->ops->close(*out). A graph that was recorded before the trace was opened may be
+     * missing from it. QN_CODE_UNSUPPORTED, with the remedy, where nothing can be traced. */
+    qn_status (*trace_open)(qn_backend *, qn_trace **out);
 
     /* Moving bytes. Memory of the host stays the call's until the stream has been waited for. */
     qn_status (*copy)(qn_stream *, void *dst, const void *src, size_t bytes, qn_copy_kind kind);

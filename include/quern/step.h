@@ -36,6 +36,9 @@ qn_status qn_stepper_pass(qn_stepper *stepper, int64_t micro_step, int64_t step,
  * before clipping. When the norm is not finite the parameters are as they were. */
 qn_status qn_stepper_result(qn_stepper *stepper, double *loss_sum, double *grad_norm);
 
+/* The first steps of a stepper that set up what later ones use, or record it: not those to time. */
+int64_t qn_stepper_warm_steps(const qn_stepper *stepper);
+
 /* Tokens of a step, over all ranks. */
 int64_t qn_step_tokens(const qn_train_options *options, const qn_comm *comm);
 

@@ -101,6 +101,11 @@ qn_status qn_measure_gemm(qn_backend *backend, qn_precision precision, int64_t m
 qn_status qn_measure_ceiling(qn_backend *backend, qn_precision precision, double seconds,
                              double *flops_per_s);
 
+/* Halves *m as often as it takes for qn_measure_gemm to find memory beside what is allocated.
+ * QN_CODE_MEMORY when a small product finds none. */
+qn_status qn_fit_gemm(qn_backend *backend, qn_precision precision, int64_t *m, int64_t n,
+                      int64_t k);
+
 /* Bytes a second, read and written, of a copy on the device: the best of a few. */
 qn_status qn_measure_copy(qn_backend *backend, double *bytes_per_s);
 

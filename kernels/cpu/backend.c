@@ -9,6 +9,7 @@
 
 #include "attention.h"
 #include "check/no_graphs.h"
+#include "check/no_trace.h"
 #include "cpu.h"
 #include "gemm_bf16.h"
 #include "quern/clock.h"
@@ -201,6 +202,7 @@ static const qn_ops cpu_ops = {
     .graph_destroy = qn_no_graph_destroy,
     .range_begin = range_begin,
     .range_end = range_end,
+    .trace_open = qn_no_trace_open,
     .copy = qn_cpu_copy,
     .zero = qn_cpu_zero,
     .cast = qn_cpu_cast,

@@ -24,6 +24,7 @@ static const qn_ops cuda_ops = {
     .graph_destroy = qn_cuda_graph_destroy,
     .range_begin = qn_cuda_range_begin,
     .range_end = qn_cuda_range_end,
+    .trace_open = qn_cuda_trace_open,
     .copy = qn_cuda_copy,
     .zero = qn_cuda_zero,
     .cast = qn_cuda_cast,

@@ -18,6 +18,7 @@ typedef struct qn_cuda {
     size_t shared_bytes; /* of shared memory that a block may ask for */
     qn_cublaslt blas;
     qn_matmul_plan_cache plans;
+    qn_trace *trace; /* open, or NULL: it is told of ranges */
 } qn_cuda;
 
 enum { QN_CUDA_SCRATCH = 64 }; /* bytes of a stream's scratch memory, a multiprocessor */
@@ -93,6 +94,8 @@ void qn_cuda_graph_destroy(qn_graph *);
 
 void qn_cuda_range_begin(qn_backend *, const char *name);
 void qn_cuda_range_end(qn_backend *);
+
+qn_status qn_cuda_trace_open(qn_backend *, qn_trace **out);
 
 qn_status qn_cuda_copy(qn_stream *, void *dst, const void *src, size_t bytes, qn_copy_kind kind);
 qn_status qn_cuda_zero(qn_stream *, void *dst, size_t bytes);

@@ -76,7 +76,7 @@ class Flags(ProgramTest):
 
     def test_stochastic_rounding_where_nothing_is_rounded(self):
         for precision in ["fp32", "bf16"]:  # of products, on the CPU
-            self.refuse_train(2, ["--weight-rounding is stochastic", "fp32", "leave the flag out"],
+            self.refuse_train(2, ["--weight-rounding is stochastic", "fp32", "--weight-rounding nearest"],
                               "--weight-rounding", "stochastic", "--precision", precision,
                               "--backend", "cpu")
             self.assertFalse((self.run_dir / "run.json").exists())

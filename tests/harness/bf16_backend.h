@@ -341,6 +341,9 @@ inline void set_device(qn_ops &t) {
         inner(b)->ops->range_begin(inner(b), name);
     };
     t.range_end = [](qn_backend *b) { inner(b)->ops->range_end(inner(b)); };
+    t.trace_open = [](qn_backend *b, qn_trace **out) {
+        return inner(b)->ops->trace_open(inner(b), out);
+    };
     t.stream_create = stream_create;
     t.stream_destroy = stream_destroy;
     t.stream_sync = [](qn_stream *s) { return ops(s).stream_sync(inner(s)); };

@@ -94,6 +94,7 @@ def step_record(args, fault):
     return {"bench": "step", "device": CARD, "precision": "bf16", **shape, "step_seconds": seconds,
             "tokens_per_s": 60000, "flops_per_token": 9.5e9, "gemm_flops_per_s": 7e14,
             "share": 0.8, "peak_flops_per_s": 989.5e12, "idle": 0.5 if fault == "idle" else 0.01,
+            "idle_source": "traced",
             "operations": [{"op": "adamw", "calls": 1, "seconds": 0.1 * seconds, "flops": 0,
                             "bytes": 1e9, "floor_seconds": floor * 0.1 * seconds}]}
 

@@ -24,7 +24,7 @@ void launch(const char *name, dim3 grid, dim3 block, size_t shared_bytes, CUstre
         void (*kernel)(Parameters...);
         std::tuple<Parameters...> arguments;
     } call = {kernel, std::tuple<Parameters...>(static_cast<Parameters>(arguments)...)};
-    enqueue(stream, [=]() mutable {
+    enqueue(stream, Label{Label::kKernel, name}, [=]() mutable {
         launch_grid(
             name, (const void *)kernel, grid, block, shared_bytes,
             [](void *p) { std::apply(((Call *)p)->kernel, ((Call *)p)->arguments); }, &call);

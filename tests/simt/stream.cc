@@ -22,6 +22,17 @@ void enqueue(CUstream_st *stream, std::function<void()> work) {
         work();
 }
 
+static Profiler &profiler() {
+    static Profiler the_profiler;
+    return the_profiler;
+}
+
+void set_profiler(Profiler p) { profiler() = std::move(p); }
+
+void enqueue(CUstream_st *stream, Label label, std::function<void()> work) {
+    enqueue(stream, profiler() ? profiler()(label, std::move(work)) : std::move(work));
+}
+
 void finish(CUstream_st *stream) {
     std::deque<std::function<void()>> pending;
     pending.swap(stream->pending);

@@ -21,9 +21,21 @@ namespace simt {
 // For the work of all streams that is enqueued from now on. Off at first.
 void defer_streams(bool defer);
 
+// What a profiler says of a piece of work. The name of a kernel is as its launch has it.
+struct Label {
+    enum Kind { kKernel, kCopy, kSet } kind;
+    const char *name;
+};
+
 // Runs the work now, later on its stream, or in the graph for which the stream is captured;
 // without a stream always now.
 void enqueue(CUstream_st *stream, std::function<void()> work);
+void enqueue(CUstream_st *stream, Label label, std::function<void()> work);
+
+// A profiler: it sees each labelled piece of work as it is enqueued, and gives what is enqueued in
+// its place. None at first.
+using Profiler = std::function<std::function<void()>(Label, std::function<void()> work)>;
+void set_profiler(Profiler profiler);
 
 // Pieces of work that were enqueued to be run, those in graphs not counted.
 int64_t pieces_enqueued();

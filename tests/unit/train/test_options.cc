@@ -91,7 +91,7 @@ TEST(Options, ResumableOnes) {
     }
     EXPECT_EQ(resumable, (std::set<std::string>{"data", "run", "steps", "eval-every", "eval-tokens",
                                                 "save-every", "keep-last", "keep-every", "backend",
-                                                "threads", "weight-rounding", "lens-every"}));
+                                                "lens-every", "threads", "weight-rounding"}));
 }
 
 TEST(Options, TextRoundTrip) {

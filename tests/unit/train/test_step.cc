@@ -137,6 +137,9 @@ TEST_P(Step, GivesTheBitsOfItsParts) {
     SmallModel m(config, plan);
     qn_stepper *stepper;
     ASSERT_OK(qn_stepper_open(m.model, &options, comm, &stepper));
+    qn_device_info device;
+    ASSERT_OK(m.backend->ops->device_info(m.backend, &device));
+    EXPECT_EQ(qn_stepper_warm_steps(stepper), !device.graphs ? 1 : accum() == 1 ? 4 : 2);
     Taken by_steps;
     for (int step = 1; step <= steps; step++) take(stepper, step, &by_steps);
     by_steps = taken(m, by_steps.losses, by_steps.norms);

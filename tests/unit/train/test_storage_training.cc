@@ -158,7 +158,7 @@ TEST(WeightRounding, StochasticNeedsSomethingToRound) {
     train.weight_rounding = QN_ROUND_STOCHASTIC;
     for (const qn_plan_options *plan : {&fp32, &products})
         EXPECT_ERROR(qn_optimizer_check(plan, &train), QN_CODE_USAGE, "--weight-rounding", "fp32",
-                     "leave the flag out");
+                     "say --weight-rounding nearest");
     const qn_plan_options stored = bf16_storage(fp32);
     EXPECT_OK(qn_optimizer_check(&stored, &train));
 }

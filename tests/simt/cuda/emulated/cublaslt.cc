@@ -261,6 +261,6 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
     use.epilogues += product->epilogue != CUBLASLT_EPILOGUE_DEFAULT;
     use.unaligned += !lies_in_whole_vectors(*a_layout, a) || !lies_in_whole_vectors(*b_layout, b) ||
                      !lies_in_whole_vectors(*d_layout, d);
-    enqueue(stream, [p] { p.run(); });
+    enqueue(stream, Label{Label::kKernel, "emulated_gemm"}, [p] { p.run(); });
     return CUBLAS_STATUS_SUCCESS;
 }

@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <cupti.h>
+
 #include "cuda_runtime_api.h"
 
 namespace simt {
@@ -14,10 +16,16 @@ struct Gpu {
     int driver = 13000; // the CUDA version that the driver is for; 0: no driver
     cudaError_t count_error = cudaSuccess;
     int major = 8, minor = 0;
-    bool has_cublaslt = true;  // the library is installed
-    bool has_epilogues = true; // and has algorithms with epilogues
-    bool has_products = true;  // and without
-    int product_error = 0;     // the cublasStatus_t that its products end with
+    bool has_cublaslt = true;      // the library is installed
+    bool has_epilogues = true;     // and has algorithms with epilogues
+    bool has_products = true;      // and without
+    int product_error = 0;         // the cublasStatus_t that its products end with
+    const char *cupti_folder = ""; // where libcupti.so.13 is; "": where the system looks; null: no
+    uint32_t cupti_version = CUPTI_API_VERSION;
+    CUptiResult cupti_refusal = CUPTI_SUCCESS; // what enabling a kind of record gives
+    size_t cupti_records = 0;                  // a buffer; 0: as many as fit
+    size_t cupti_most_records = SIZE_MAX;      // then all are dropped
+    bool cupti_times = true;                   // else it has no memory for the times of kernels
     size_t memory = (size_t)8 << 30;
     int multiprocessors = 2;
     int l2_bytes = 128 << 10;
@@ -25,7 +33,8 @@ struct Gpu {
 
 Gpu &gpu();
 
-// Graphs launched by this process.
+// Graphs made, and launched, by this process.
+int64_t graphs_made();
 int64_t graph_launches();
 
 // Copies by this process between the device and host memory that is not page-locked: on a GPU they

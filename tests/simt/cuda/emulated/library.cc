@@ -1,15 +1,22 @@
-// library.cc: the emulated cuBLASLt as dlopen and dlsym find it.
+// library.cc: the emulated cuBLASLt and CUPTI as dlopen and dlsym find it.
 #include "dlfcn.h"
 
 #include <cstring>
+#include <string>
 
 #include "cublasLt.h"
+#include "simt/cuda/emulated/activity.h"
 #include "simt/cuda/emulated/gpu.h"
 
-static char the_library;
+static char cublaslt_library, cupti_library;
 
 void *dlopen(const char *name, int) {
-    return simt::gpu().has_cublaslt && strstr(name, "libcublasLt.so") ? &the_library : nullptr;
+    const simt::Gpu &gpu = simt::gpu();
+    if (gpu.has_cublaslt && strstr(name, "libcublasLt.so")) return &cublaslt_library;
+    if (!gpu.cupti_folder || name != gpu.cupti_folder + std::string("libcupti.so.13"))
+        return nullptr;
+    simt::load_cupti();
+    return &cupti_library;
 }
 
 int dlclose(void *) { return 0; }
@@ -41,6 +48,17 @@ void *dlsym(void *, const char *wanted) {
         FUNCTION(cublasLtMatmulPreferenceDestroy),
         FUNCTION(cublasLtMatmulAlgoGetHeuristic),
         FUNCTION(cublasLtMatmul),
+        FUNCTION(cuptiGetVersion),
+        FUNCTION(cuptiGetResultString),
+        FUNCTION(cuptiGetTimestamp),
+        FUNCTION(cuptiActivityRegisterCallbacks),
+        FUNCTION(cuptiActivityEnable),
+        FUNCTION(cuptiActivityDisable),
+        FUNCTION(cuptiActivityFlushAll),
+        FUNCTION(cuptiActivityGetNextRecord),
+        FUNCTION(cuptiActivityGetNumDroppedRecords),
+        FUNCTION(cuptiActivityPushExternalCorrelationId),
+        FUNCTION(cuptiActivityPopExternalCorrelationId),
     };
     for (const auto &function : functions)
         if (!strcmp(function.name, wanted)) return function.address;

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "simt/config.h"
+#include "simt/cuda/emulated/activity.h"
 #include "simt/cuda/emulated/gpu.h"
 #include "simt/cuda/emulated/memory.h"
 #include "simt/device_heap.h"
@@ -199,13 +200,13 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpy
     if ((kind == cudaMemcpyHostToDevice && !is_page_locked(src, bytes)) ||
         (kind == cudaMemcpyDeviceToHost && !is_page_locked(dst, bytes)))
         n_pageable_copies++;
-    enqueue(stream, [=] { memcpy(dst, src, bytes); });
+    enqueue(stream, Label{Label::kCopy, ""}, [=] { memcpy(dst, src, bytes); });
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t stream) {
     check_device_range(dst, bytes, "cudaMemsetAsync");
-    enqueue(stream, [=] { memset(dst, value, bytes); });
+    enqueue(stream, Label{Label::kSet, ""}, [=] { memset(dst, value, bytes); });
     return cudaSuccess;
 }
 
@@ -214,6 +215,12 @@ cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t str
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned) {
     *out = new CUstream_st();
     streams().insert(*out);
+    return cudaSuccess;
+}
+
+cudaError_t cudaDeviceSynchronize() {
+    if (any_capture()) return remember(cudaErrorStreamCaptureUnsupported);
+    for (cudaStream_t stream : streams()) finish(stream);
     return cudaSuccess;
 }
 
@@ -270,18 +277,21 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *out) {
     return lost ? remember(cudaErrorStreamCaptureInvalidated) : cudaSuccess;
 }
 
+static int64_t n_graphs_made, n_graph_launches;
+int64_t simt::graphs_made() { return n_graphs_made; }
+int64_t simt::graph_launches() { return n_graph_launches; }
+
 cudaError_t cudaGraphInstantiateWithFlags(cudaGraphExec_t *out, cudaGraph_t graph,
                                           unsigned long long) {
+    n_graphs_made++;
     *out = new CUgraphExec_st{std::make_shared<Work>(graph->work)};
     return cudaSuccess;
 }
 
-static int64_t n_graph_launches;
-int64_t simt::graph_launches() { return n_graph_launches; }
-
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
     n_graph_launches++;
-    enqueue(stream, [work = graph->work] {
+    enqueue(stream, [work = graph->work, launch = cupti_call()] {
+        CuptiGraphRun run(launch);
         for (auto &piece : *work) piece();
     });
     return cudaSuccess;

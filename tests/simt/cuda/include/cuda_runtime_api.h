@@ -80,6 +80,8 @@ cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, enum cudaM
                             cudaStream_t);
 cudaError_t cudaMemsetAsync(void *dst, int value, size_t bytes, cudaStream_t);
 
+cudaError_t cudaDeviceSynchronize(void);
+
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t);
 cudaError_t cudaStreamSynchronize(cudaStream_t);

@@ -1,4 +1,4 @@
-/* dlfcn.h: what the backend opens at run time is the emulated cuBLASLt of this program. */
+/* dlfcn.h: what the backend opens at run time is the emulated cuBLASLt or CUPTI of this program. */
 #ifndef QUERN_TESTS_SIMT_DLFCN_H
 #define QUERN_TESTS_SIMT_DLFCN_H
 

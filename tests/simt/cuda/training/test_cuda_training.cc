@@ -40,26 +40,25 @@ double rms_difference(const std::vector<double> &x, const std::vector<double> &y
 
 // ---- like the CPU, by our kernels -------------------------------------------------------------
 
-// Models of two layers: what a pass over a micro-batch calls of norms and of RoPE.
+// Models of two layers: how many norms and so on a pass over a batch has.
 struct Family {
     const char *name, *config; // config: NULL for that of TinyRun
-    int64_t grad_accum;
     int64_t norms, ropes, swiglus;
 };
 
 void PrintTo(const Family &f, std::ostream *out) { *out << f.name; }
 
 const Family kFamilies[] = {
-    {"qwen3", nullptr, 2, 4 * 2 + 1, 2 * 2, 2},
+    {"qwen3", nullptr, 4 * 2 + 1, 2 * 2, 2},
     {"llama", R"({"architectures": ["LlamaForCausalLM"], "vocab_size": 64, "hidden_size": 32,
                   "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
                   "num_key_value_heads": 2, "initializer_range": 0.1,
                   "tie_word_embeddings": false, "bos_token_id": 0, "eos_token_id": 0})",
-     1, 2 * 2 + 1, 2 * 2, 2},
+     2 * 2 + 1, 2 * 2, 2},
     {"gpt2", R"({"architectures": ["GPT2LMHeadModel"], "vocab_size": 64, "n_embd": 32,
                  "n_layer": 2, "n_head": 4, "n_positions": 16, "initializer_range": 0.1,
                  "bos_token_id": 0, "eos_token_id": 0})",
-     1, 2 * 2 + 1, 0, 0}};
+     2 * 2 + 1, 0, 0}};
 
 class TwentySteps : public CudaTraining, public testing::WithParamInterface<Family> {
   protected:
@@ -68,8 +67,15 @@ class TwentySteps : public CudaTraining, public testing::WithParamInterface<Fami
     void SetUp() override {
         CudaTraining::SetUp();
         if (GetParam().config) dir.write("config.json", GetParam().config);
-        set("grad-accum", std::to_string(GetParam().grad_accum));
+        set("grad-accum", "1");
         set("steps", std::to_string(kTwenty));
+    }
+    std::vector<double> on_cpu(const char *precision) {
+        set("backend", "cpu");
+        set("precision", precision);
+        in(precision);
+        EXPECT_OK(train());
+        return step_losses();
     }
 };
 
@@ -93,7 +99,7 @@ class Launches {
 // The losses: twice what rounding the operands of products to bf16 alone does to a run on the CPU.
 TEST_P(TwentySteps, FollowTheCpuByOurKernels) {
     const Family &family = GetParam();
-    const int64_t micro_steps = kTwenty * family.grad_accum, graphs = simt::graph_launches();
+    const int64_t graphs = simt::graph_launches();
     const Launches launches({"fused_sm80_forward", "fused_sm80_backward", "naive_softmax",
                              "norm_forward_kernel", "norm_backward_kernel", "rope_kernel",
                              "swiglu_forward", "swiglu_backward", "cross_entropy", "adamw_kernel"});
@@ -101,28 +107,20 @@ TEST_P(TwentySteps, FollowTheCpuByOurKernels) {
     const std::vector<double> cuda = step_losses();
     // The last evaluation adds passes forward.
     const int64_t passes = launches.of("fused_sm80_forward") / kLayers;
-    EXPECT_GT(passes, micro_steps);
-    EXPECT_EQ(launches.of("fused_sm80_backward"), micro_steps * kLayers);
+    EXPECT_GT(passes, kTwenty);
+    EXPECT_EQ(launches.of("fused_sm80_backward"), kTwenty * kLayers);
     EXPECT_EQ(launches.of("naive_softmax"), 0);
     EXPECT_EQ(launches.of("norm_forward_kernel"), passes * family.norms);
-    EXPECT_EQ(launches.of("norm_backward_kernel"), micro_steps * family.norms);
-    EXPECT_EQ(launches.of("rope_kernel"), (passes + micro_steps) * family.ropes);
+    EXPECT_EQ(launches.of("norm_backward_kernel"), kTwenty * family.norms);
+    EXPECT_EQ(launches.of("rope_kernel"), (passes + kTwenty) * family.ropes);
     EXPECT_EQ(launches.of("swiglu_forward"), passes * family.swiglus);
-    EXPECT_EQ(launches.of("swiglu_backward"), micro_steps * family.swiglus);
+    EXPECT_EQ(launches.of("swiglu_backward"), kTwenty * family.swiglus);
     EXPECT_EQ(launches.of("cross_entropy"), passes);
     EXPECT_EQ(launches.of("adamw_kernel"), kTwenty);
     // Both slots of the input are read once before what is done with them is recorded.
-    EXPECT_EQ(simt::graph_launches() - graphs, micro_steps - 2);
+    EXPECT_EQ(simt::graph_launches() - graphs, kTwenty - 2);
 
-    set("backend", "cpu");
-    set("precision", "fp32");
-    in("fp32");
-    ASSERT_OK(train());
-    const std::vector<double> exact = step_losses();
-    set("precision", "bf16");
-    in("bf16");
-    ASSERT_OK(train());
-    const std::vector<double> products = step_losses();
+    const std::vector<double> exact = on_cpu("fp32"), products = on_cpu("bf16");
     EXPECT_LT(cuda.back(), cuda.front() - 0.3);
     EXPECT_NE(cuda, exact);
     EXPECT_LE(rms_difference(cuda, exact), 2 * rms_difference(products, exact));
@@ -132,17 +130,27 @@ TEST_P(TwentySteps, FollowTheCpuByOurKernels) {
 
 // Once each slot of the input has been read, a step is a launch and a mark that its input was read,
 // another launch and mark for each further micro-step, and a copy of the loss where all share a
-// recording.
+// recording. From step `recorded` on (qn_stepper_warm_steps) nothing more is recorded.
 TEST_F(CudaTraining, AStepIsOneLaunchAMicroStep) {
-    for (const auto &[accum, work] : std::map<std::string, int64_t>{{"1", 2}, {"4", 10}}) {
-        set("grad-accum", accum);
-        in("accum-" + accum);
-        std::vector<int64_t> enqueued;
-        after_step = [&] { enqueued.push_back(simt::pieces_enqueued()); };
-        set("steps", "5");
+    const struct {
+        const char *accum, *steps;
+        size_t recorded;
+        int64_t work;
+    } all[] = {{"1", "6", 4, 2}, {"4", "4", 2, 10}};
+    for (const auto &k : all) {
+        set("grad-accum", k.accum);
+        set("steps", k.steps);
+        in(std::string("accum-") + k.accum);
+        std::vector<int64_t> enqueued, graphs;
+        after_step = [&] {
+            enqueued.push_back(simt::pieces_enqueued());
+            graphs.push_back(simt::graphs_made());
+        };
         ASSERT_OK(train());
         for (size_t i = 2; i + 1 < enqueued.size(); i++) // the last one is followed by a save
-            EXPECT_EQ(enqueued[i] - enqueued[i - 1], work) << accum << ", step " << i + 1;
+            EXPECT_EQ(enqueued[i] - enqueued[i - 1], k.work) << k.accum << ", step " << i + 1;
+        EXPECT_LT(graphs[k.recorded - 2], graphs[k.recorded - 1]) << k.accum;
+        EXPECT_EQ(graphs[k.recorded - 1], graphs.back()) << k.accum;
     }
 }
 
@@ -178,7 +186,7 @@ TEST_F(CudaTraining, ResumesStochasticRoundingBitForBitAndEndsItOnTheCpu) {
     // In fp32 nothing is rounded: the CPU refuses, and leaves the run to a GPU.
     set("backend", "cpu");
     EXPECT_ERROR(resume(), QN_CODE_USAGE, "--weight-rounding is stochastic", "fp32",
-                 "a backend that stores bf16");
+                 "say --weight-rounding nearest", "a backend that stores bf16");
     set("backend", "cuda");
     ASSERT_OK(resume());
     EXPECT_EQ(losses(), expected);

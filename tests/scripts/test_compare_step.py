@@ -51,7 +51,7 @@ def quern_on_h100(model):
     less than a hundredth."""
     shape = shape_of(model)
     t = shape["step_seconds"]
-    return quern_record(**shape, idle=0.01, operations=[
+    return quern_record(**shape, idle=0.01, idle_source="traced", operations=[
         operation("gemm", 0.8 * t, flops=1e12, bytes=1e9, floor_seconds=0.5 * t),
         operation("adamw", 0.1 * t, bytes=1e9, floor_seconds=0.09 * t),
         operation("copy", 0.009 * t, bytes=1e6, floor_seconds=0.001 * t),
@@ -152,7 +152,23 @@ class Tables(CompareTest):
         text = self.dir / "table.txt"
         done = self.run_script([record], "--text", text)
         self.assertEqual(done.stdout, text.read_text())
-        self.assertIn("163.8 ms a step, GPU idle 1.5%", done.stdout)
+        self.assertIn("163.8 ms a step, GPU idle 1.5% (estimated)", done.stdout)
+
+    def test_kernels_below_their_operation(self):
+        kernel = {"kernel": "adamw_kernel", "launches": 2, "seconds": 0.016}
+        record = quern_record(idle=0.015, idle_source="traced", operations=[
+            {**operation("gemm", 0.1, flops=2e13), "kernels": [
+                {"kernel": "nvjet_a", "launches": 12, "seconds": 0.06},
+                {"kernel": "nvjet_b", "launches": 1, "seconds": 0.03}]},
+            {**operation("adamw", 0.016384), "kernels": [kernel]}],
+            other_kernels=[{"kernel": "memcpy", "launches": 1, "seconds": 0.0016384}])
+        rows = self.table([record])[3:]
+        self.assertEqual([row[:4] for row in rows], [
+            ["gemm", "1", "100.000", "61.0%"], ["- nvjet_a", "12", "60.000", "36.6%"],
+            ["- nvjet_b", "1", "30.000", "18.3%"], ["adamw", "1", "16.384", "10.0%"],
+            ["- adamw_kernel", "2", "16.000", "9.8%"], ["outside of operations", "", "", ""],
+            ["- memcpy", "1", "1.638", "1.0%"]])
+        self.assertIn("GPU idle 1.5% (traced)", self.run_script([record]).stdout)
 
     def test_files_that_are_no_records(self):
         for text in ("", "[]", "{}", '{"bench": "attention"}', '{"bench": "step"}',
@@ -161,6 +177,12 @@ class Tables(CompareTest):
                      json.dumps(quern_record(operations=[{"op": "gemm"}])),
                      json.dumps(quern_record(operations=[operation("gemm", float("nan"))])),
                      json.dumps(quern_record(operations=[operation("gemm", 1, bytes=-1)])),
+                     json.dumps(quern_record(operations=[{**operation("gemm", 1),
+                                                          "kernels": [{"kernel": "k"}]}])),
+                     json.dumps(quern_record(other_kernels=[{"kernel": 1, "launches": 1,
+                                                             "seconds": 1}])),
+                     json.dumps(quern_record(other_kernels=[{"kernel": "k", "launches": 1,
+                                                             "seconds": -1}])),
                      json.dumps(torch_record(tokens_per_s=float("nan")))):
             with self.subTest(text):
                 self.refuse([text], "record-0.json")
@@ -268,6 +290,20 @@ class Verdicts(CompareTest):
     def test_an_idle_gpu(self):
         self.quern["qwen2.5-0.5b"]["idle"] = 0.02
         self.assertIn("worst 0.020 at qwen2.5-0.5b", self.check(1, IDLE="FAIL"))
+
+    def test_an_idle_share_that_is_estimated(self):
+        for source in ({"idle_source": "estimated"}, {}):
+            with self.subTest(source):
+                self.setUp()
+                del self.quern["qwen2.5-0.5b"]["idle_source"]
+                self.quern["qwen2.5-0.5b"].update(source)
+                out = self.check(3, IDLE="NOT MEASURED")
+                self.assertIn("no trace on a GPU of qwen2.5-0.5b", out)
+        # Estimates are too small: what is measured decides beside them.
+        self.quern["qwen2.5-0.5b"]["idle"] = 0.5
+        self.check(3, IDLE="NOT MEASURED")
+        self.quern["gpt2-124m"]["idle"] = 0.5
+        self.check(1, IDLE="FAIL")
 
     def test_a_miss_outweighs_what_is_missing(self):
         del self.quern["gpt2-124m"]
