@@ -99,7 +99,7 @@ esac
 for program in apt-get dpkg; do
     command -v "$program" >/dev/null || fail "$program is missing: the bundle is made on Debian"
 done
-dir=${1:-offline}
+dir=$(realpath -ms "${1:-offline}") # "offline/" would have the new bundle made inside the old one
 mkdir -p "$(dirname "$dir")"
 work=$(mktemp -d "$dir.XXXXXX")
 work=$(realpath "$work")

@@ -61,6 +61,35 @@ perform() {
     echo >&3
 }
 
+# ---- the build: sets build_options ----------------------------------------------------------
+
+# nvcc, where CMake finds it.
+find_nvcc() {
+    local nvcc
+    for nvcc in "${CUDACXX:-}" "$(command -v nvcc)" "${CUDA_PATH:-}/bin/nvcc" \
+        "${CUDA_HOME:-}/bin/nvcc" /usr/local/cuda/bin/nvcc; do
+        [[ ! -x $nvcc ]] || { echo "$nvcc"; return; }
+    done
+}
+
+# Kernels for the cards of this machine alone, in place of six generations' (CMake's "native" would
+# need 3.24, and would take cards that quern does not run on). What the build has already stays, and
+# so does what is usual where a card is too old for quern or too new for nvcc.
+find_architectures() {
+    local nvcc capability known architectures=
+    build_options=()
+    ! grep -qs '^CMAKE_CUDA_ARCHITECTURES:' build/CMakeCache.txt || return 0
+    nvcc=$(find_nvcc)
+    [[ $nvcc ]] && known=$("$nvcc" --list-gpu-arch 2>/dev/null) || return 0
+    for capability in $(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null |
+        tr -d . | sort -un); do
+        [[ $capability =~ ^[0-9]+$ ]] && ((capability >= 80)) &&
+            grep -qx "compute_$capability" <<<"$known" || return 0
+        architectures+=${architectures:+;}$capability-real
+    done
+    [[ -z $architectures ]] || build_options=("-DCMAKE_CUDA_ARCHITECTURES=$architectures")
+}
+
 # ---- the device: sets gpu to yes or no, and on_cpu to flags that keep quern off a GPU ---------
 
 recipe=recipes/quickstart-gpu.json
@@ -106,19 +135,6 @@ estimate_steps() {
     echo "$(device name): $steps steps, at most five minutes by estimate (never timed on a GPU)"
 }
 
-# Code for the card that is here alone, in a first build: that for each generation takes minutes.
-choose_architecture() {
-    local capability
-    architecture=()
-    capability=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | head -n 1) || :
-    case ${capability/./} in
-        80 | 86 | 89 | 90 | 100 | 120)
-            [[ -e build/CMakeCache.txt ]] ||
-                architecture=("-DCMAKE_CUDA_ARCHITECTURES=${capability/./}")
-            ;;
-    esac
-}
-
 # ---- the corpus -----------------------------------------------------------------------------
 
 fetch_corpus() {
@@ -142,8 +158,8 @@ if [[ $install == yes ]]; then
 fi
 
 say "build"
-choose_architecture
-perform cmake --preset default -DQN_TESTS=OFF "${architecture[@]}" >/dev/null
+find_architectures
+perform cmake --preset default -DQN_TESTS=OFF "${build_options[@]}" >/dev/null
 perform cmake --build --preset default --target quern
 find_device
 

@@ -1,7 +1,7 @@
-"""Reads what ptxas says of each kernel: fails on a spill, and on a kernel that docs/ptxas.md does
-not list as it is.
+"""Reads what ptxas says of each kernel: fails on a spill, and where docs/ptxas.md does not list the
+kernels of these architectures as they are.
 
-ptxas_report.py --nvcc NVCC --reports FOLDER      of a build: its *.ptxas
+ptxas_report.py --nvcc NVCC --reports OBJECT...   of a build: OBJECT.ptxas, which it kept
 ptxas_report.py --nvcc NVCC [--write] [ARCH...]   compiles all kernels for these architectures
 """
 
@@ -61,6 +61,13 @@ def compiled(nvcc, source, arch):
     return parse(text)
 
 
+def kept(report):
+    try:
+        return list(parse(pathlib.Path(report).read_text()))
+    except OSError as error:
+        sys.exit(f"{report}: {error.strerror}; compile its source again")
+
+
 def parse(text):
     for symbol, sm, stores, loads, registers, rest in REPORT.findall(text):
         shared = re.search(r"(\d+) bytes smem", rest)
@@ -68,24 +75,16 @@ def parse(text):
                max(int(stores), int(loads)))
 
 
-def kept_reports(folder):
-    """Those of sources that are still there: a build keeps what it made of others."""
-    sources = {source.name for source in (ROOT / "kernels" / "cuda").rglob("*.cu")}
-    return [report for report in sorted(folder.rglob("*.ptxas"))
-            if report.name.removesuffix(".o.ptxas") in sources]
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--nvcc", default="nvcc")
-    parser.add_argument("--reports")
+    parser.add_argument("--reports", nargs="+", metavar="OBJECT")
     parser.add_argument("--write", action="store_true")
     parser.add_argument("arch", nargs="*", default=["80", "86", "89", "90", "100", "120"])
     options = parser.parse_args()
 
     if options.reports:
-        rows = [row for report in kept_reports(pathlib.Path(options.reports))
-                for row in parse(report.read_text())]
+        rows = [row for name in options.reports for row in kept(f"{name}.ptxas")]
     else:
         jobs = [(source, arch) for source in sorted((ROOT / "kernels" / "cuda").rglob("*.cu"))
                 for arch in options.arch]
@@ -107,9 +106,14 @@ def main():
         TABLE.write_text(HEADER.format(nvcc=version) + "\n".join(lines) + "\n")
     elif f"nvcc {version}." in TABLE.read_text():
         known = TABLE.read_text().splitlines()
+        compiled_for = tuple({sm for _, sm, *_ in rows})
         for line in lines:
             if line not in known:
                 print(f"not in {TABLE.name}, which --write makes: {line}")
+                failed = True
+        for line in known:
+            if line.startswith("| `") and line.split(" | ")[1] in compiled_for and line not in lines:
+                print(f"in {TABLE.name}, which --write makes, and no kernel: {line}")
                 failed = True
     sys.exit(failed)
 

@@ -39,24 +39,34 @@ static int64_t count_targets(const int32_t *targets, int64_t count) {
     return n;
 }
 
-/* Loss, targets and bytes of all sequences up to `end`. */
-static qn_status sum_up(qn_model *model, const qn_dataset *dataset, const qn_loader *loader,
-                        int64_t end, qn_input *input, double *loss, double *bytes,
-                        int64_t *n_targets) {
+/* What evaluation adds up. */
+typedef struct sums {
+    double loss, bytes;
+    int64_t tokens;
+} sums;
+
+/* Adds the batch of sequences from `first` on. */
+static qn_status add_batch(qn_model *model, const qn_dataset *dataset, const qn_loader *loader,
+                           int64_t first, int64_t end, qn_input *input, sums *s) {
     const qn_plan_options *plan = &qn_model_plan(model)->options;
-    const int64_t B = plan->batch_size, T = plan->seq_len, N = B * T;
-    for (int64_t first = 0; first < end; first += B) {
-        int32_t *tokens, *targets, *doc_start;
-        double sum = 0;
-        QN_TRY(qn_input_acquire(input, &tokens, &targets, &doc_start));
-        QN_TRY(fill_batch(loader, first, end, B, T, tokens, targets, doc_start));
-        const qn_batch batch = {tokens, targets, doc_start};
-        QN_TRY(qn_model_evaluate(model, &batch, &sum));
-        QN_TRY(qn_input_release(input, qn_model_stream(model)));
-        *loss += sum;
-        *n_targets += count_targets(targets, N);
-        *bytes += target_bytes(dataset, targets, N);
-    }
+    const int64_t B = plan->batch_size, T = plan->seq_len;
+    int32_t *tokens, *targets, *doc_start;
+    double loss;
+    QN_TRY(qn_input_acquire(input, &tokens, &targets, &doc_start));
+    QN_TRY(fill_batch(loader, first, end, B, T, tokens, targets, doc_start));
+    const qn_batch batch = {tokens, targets, doc_start};
+    QN_TRY(qn_model_evaluate(model, &batch, &loss));
+    s->loss += loss;
+    s->tokens += count_targets(targets, B * T);
+    s->bytes += target_bytes(dataset, targets, B * T);
+    return qn_input_release(input, qn_model_stream(model));
+}
+
+static qn_status add_batches(qn_model *model, const qn_dataset *dataset, const qn_loader *loader,
+                             int64_t end, qn_input *input, sums *s) {
+    const int64_t B = qn_model_plan(model)->options.batch_size;
+    for (int64_t first = 0; first < end; first += B)
+        QN_TRY(add_batch(model, dataset, loader, first, end, input, s));
     return QN_OK;
 }
 
@@ -64,19 +74,24 @@ qn_status qn_evaluate(qn_model *model, const qn_dataset *dataset, const qn_loade
                       int64_t max_tokens, qn_eval_result *out) {
     const qn_plan_options *plan = &qn_model_plan(model)->options;
     const int64_t T = plan->seq_len, stride = qn_loader_stride(loader);
-    int64_t end = qn_loader_sequences(loader);
     const int64_t wanted = max_tokens <= T ? 1 : 1 + (max_tokens - T + stride - 1) / stride;
-    if (wanted < end) end = wanted;
+    const int64_t sequences = qn_loader_sequences(loader);
     const double begun = qn_clock();
-    double loss = 0, bytes = 0;
+    sums s = {0};
     qn_input input;
     *out = (qn_eval_result){0};
     qn_status status = qn_input_open(qn_model_backend(model), plan->batch_size * T, &input);
-    if (!status) status = sum_up(model, dataset, loader, end, &input, &loss, &bytes, &out->tokens);
+    if (!status) {
+        status = add_batches(model, dataset, loader, wanted < sequences ? wanted : sequences,
+                             &input, &s);
+    }
+    /* What was enqueued before an error may still read the input. */
+    if (status) qn_status_free(qn_model_backend(model)->ops->stream_sync(qn_model_stream(model)));
     qn_input_close(&input);
-    out->bytes = llround(bytes);
-    out->loss = out->tokens ? loss / (double)out->tokens : 0;
-    out->bits_per_byte = bytes > 0 ? loss / log(2) / bytes : NAN;
+    out->tokens = s.tokens;
+    out->bytes = llround(s.bytes);
+    out->loss = s.tokens ? s.loss / (double)s.tokens : 0;
+    out->bits_per_byte = s.bytes > 0 ? s.loss / log(2) / s.bytes : NAN;
     out->seconds = qn_clock() - begun;
     return status;
 }

@@ -257,7 +257,8 @@ static qn_status write_json(const json_t *root, const char *path) {
 qn_status qn_options_save(const qn_train_options *options, const qn_environment *environment,
                           const char *path, char **change) {
     json_t *where;
-    qn_status status = qn_environment_to_json(environment, path, &where, change);
+    const char *rounding = roundings[options->weight_rounding];
+    qn_status status = qn_environment_to_json(environment, rounding, path, &where, change);
     json_t *root = json_object();
     int failed = 0;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {

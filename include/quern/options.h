@@ -93,9 +93,9 @@ typedef struct qn_environment {
 } qn_environment;
 
 /* Writes run.json: every option, and the environment. When a run goes on (step > 0) on another
- * device, with other threads, in another precision or by another quern than the run.json at `path`
- * says, *change, which the caller frees, is a line that says so, else NULL; "environment"."changes"
- * keeps these lines.
+ * device, with other threads, in another precision, by another quern or with another rounding of
+ * weights than the run.json at `path` says, *change, which the caller frees, is a line that says
+ * so, else NULL; "environment"."changes" keeps what these lines say.
  */
 qn_status qn_options_save(const qn_train_options *options, const qn_environment *environment,
                           const char *path, char **change);

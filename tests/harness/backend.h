@@ -21,7 +21,7 @@ struct BackendUnderTest {
     std::vector<int> n_threads;   // each of them is a case
     bool sees_indices;            // refuses indices outside their tables
     int64_t fused_head_dim = 256; // the largest that fused attention takes, forward and backward
-    bool emulated = false;        // slow: smaller shapes, by the same code paths
+    bool emulated = false;        // slow: smaller shapes on the same paths
     int repeats = 1000;           // of what must give the same bits each time
 };
 

@@ -1,6 +1,7 @@
-"""tests/ptxas_report.py over a small tree, with a stand-in for nvcc: what it passes, what it fails
-on, and what it says then."""
+"""What is kept of ptxas's reports by cmake/keep_ptxas_report.sh, and what tests/ptxas_report.py
+finds in them. nvcc is a stand-in that says what ptxas once said."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -8,104 +9,203 @@ import tempfile
 import unittest
 from pathlib import Path
 
-SCRIPT = Path(__file__).resolve().parents[1] / "ptxas_report.py"
-REPORT = """ptxas info    : 0 bytes gmem
-ptxas info    : Compiling entry function '_Z5scalePfi' for 'sm_{arch}'
-ptxas info    : Function properties for _Z5scalePfi
-    0 bytes stack frame, {spilled} bytes spill stores, {spilled} bytes spill loads
-ptxas info    : Used {registers} registers, used 1 barriers, 24 bytes smem, 380 bytes cmem[0]
+ROOT = Path(__file__).resolve().parents[2]
+
+# Symbols and names of two kernels.
+ADD = ("_Z10add_kernelP9qn_tensor", "add_kernel")
+SCALE = ("_Z10scale_rowsIfEvPT_l", "scale_rows<float>")
+
+NVCC = r"""
+[ "$1" != --version ] || { printf 'nvcc\nrelease 13.0, V%s\n' "$(cat "$SAID/version")"; exit; }
+for argument; do
+    case $argument in
+    -arch=sm_*) arch=${argument#-arch=sm_} ;;
+    *.cu) source=$(basename "$argument" .cu) ;;
+    esac
+    [ "$previous" != -o ] || object=$argument
+    previous=$argument
+done
+cat "$SAID/$source.$arch" >&2
+[ ! -e "$SAID/fails" ] || { echo "error: no such type" >&2; exit 2; }
+[ -z "$object" ] || echo "$arch" >"$object"
 """
-ROW = "| `scale` | sm_80 | 32 | 24 | 0 |"
 
 
-class PtxasReport(unittest.TestCase):
+def said(kernel, arch, registers, shared=0, stores=0, loads=0):
+    smem = f", {shared} bytes smem" if shared else ""
+    return (f"ptxas info    : 0 bytes gmem\n"
+            f"ptxas info    : Compiling entry function '{kernel[0]}' for 'sm_{arch}'\n"
+            f"ptxas info    : Function properties for {kernel[0]}\n"
+            f"    {stores} bytes stack frame, {stores} bytes spill stores, {loads} bytes spill loads\n"
+            f"ptxas info    : Used {registers} registers, used 1 barriers{smem}, "
+            f"400 bytes cmem[0]\n")
+
+
+def row(kernel, arch, registers, shared=0):
+    return f"| `{kernel[1]}` | sm_{arch} | {registers} | {shared} | 0 |"
+
+
+class WithNvcc(unittest.TestCase):
     def setUp(self):
         self.dir = Path(tempfile.mkdtemp(prefix="quern-ptxas-"))
         self.addCleanup(shutil.rmtree, self.dir)
-        for folder in ["tests", "docs", "kernels/cuda/ops", "include", "build/ops"]:
-            (self.dir / folder).mkdir(parents=True)
-        self.script = Path(shutil.copy(SCRIPT, self.dir / "tests"))
-        (self.dir / "kernels/cuda/ops/scale.cu").touch()
-        self.table = self.dir / "docs/ptxas.md"
-        self.keep("scale")
-        self.compiler()
+        self.root, self.said, self.build = (self.dir / name for name in ("quern", "said", "build"))
+        for folder in (self.root / "tests", self.root / "docs", self.root / "kernels" / "cuda",
+                       self.said, self.build):
+            folder.mkdir(parents=True)
+        self.script = shutil.copy(ROOT / "tests" / "ptxas_report.py", self.root / "tests")
+        self.keep = ROOT / "cmake" / "keep_ptxas_report.sh"
+        self.nvcc = self.stand_in("nvcc", NVCC)
+        self.table = self.root / "docs" / "ptxas.md"
+        self.environment = {**os.environ, "SAID": str(self.said)}
+        self.says("add", 80, said(ADD, 80, 32))
+        self.says("add", 90, said(ADD, 90, 30))
+        self.says("scale", 80, said(SCALE, 80, 40, shared=1024))
+        self.says("scale", 90, said(SCALE, 90, 44, shared=1024))
+        (self.said / "version").write_text("13.0.88")
 
-    def keep(self, source, arch=80, registers=32, spilled=0):
-        """What a build keeps of a source."""
-        report = self.dir / f"build/ops/{source}.cu.o.ptxas"
-        report.write_text(REPORT.format(arch=arch, registers=registers, spilled=spilled))
+    def stand_in(self, name, body):
+        path = self.dir / name
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+        return path
 
-    def compiler(self, registers=32, spilled=0, version="13.0.1"):
-        """A compiler that finds that of every kernel; its ptxas speaks on stderr."""
-        text = REPORT.format(arch="${arch#-arch=sm_}", registers=registers, spilled=spilled)
-        self.nvcc = self.dir / "nvcc"
-        self.nvcc.write_text("#!/bin/bash\n"
-                             f'[ "$1" != --version ] || {{ echo "release, V{version}"; exit; }}\n'
-                             'for a; do case $a in -arch=*) arch=$a ;; esac; done\n'
-                             f"cat >&2 <<END\n{text}END\n")
-        self.nvcc.chmod(0o755)
+    def says(self, source, arch, text):
+        (self.root / "kernels" / "cuda" / f"{source}.cu").touch()
+        (self.said / f"{source}.{arch}").write_text(text)
 
-    def run_script(self, *args):
-        return subprocess.run([sys.executable, "-B", self.script, "--nvcc", self.nvcc, *args],
+    def run_it(self, *command):
+        return subprocess.run([str(c) for c in command], env=self.environment, cwd=self.dir,
                               text=True, capture_output=True, timeout=60)
 
-    def check(self):
-        return self.run_script("--reports", self.dir / "build")
+    def object(self, source):
+        return self.build / f"{source}.cu.o"
 
-    def write(self):
-        done = self.run_script("--write", "80", "90")
-        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+    def compile(self, source, *launcher, arch=80):
+        return self.run_it(self.keep, *launcher, self.nvcc, f"-arch=sm_{arch}", "-c",
+                           f"{source}.cu", "-o", self.object(source))
 
-    def test_what_was_written_passes(self):
-        self.write()
+
+class Report(WithNvcc):
+    def report(self, *args):
+        done = self.run_it(sys.executable, "-B", self.script, "--nvcc", self.nvcc, *args)
+        return done.returncode, done.stdout + done.stderr
+
+    def passes(self, *args):
+        self.assertEqual(self.report(*args), (0, ""))
+
+    def fails(self, *args, words):
+        code, text = self.report(*args)
+        self.assertEqual(code, 1, text)
+        for word in words:
+            self.assertIn(word, text)
+        return text
+
+    def both(self):
+        return ["--reports", self.object("add"), self.object("scale")]
+
+    def compile_both(self):
+        for source in ("add", "scale"):
+            self.assertEqual(self.compile(source).returncode, 0)
+
+    def test_what_is_written_passes(self):
+        self.passes("--write", "80", "90")
         text = self.table.read_text()
-        self.assertIn(ROW, text)
-        self.assertIn(ROW.replace("80", "90"), text)
-        self.assertIn("nvcc 13.0.1.", text)
-        self.assertEqual(self.check().returncode, 0)
+        self.assertIn("by nvcc 13.0.88.", text)
+        self.assertEqual([line for line in text.splitlines() if line.startswith("| `")],
+                         [row(ADD, 80, 32), row(ADD, 90, 30), row(SCALE, 80, 40, 1024),
+                          row(SCALE, 90, 44, 1024)])
+        self.passes("80", "90")
+        self.passes("90")
+        self.compile_both()
+        self.passes(*self.both())
 
-    def test_a_kernel_that_the_table_has_otherwise(self):
-        self.write()
-        self.keep("scale", registers=33)
-        done = self.check()
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("not in ptxas.md", done.stdout)
-        self.assertIn(ROW.replace("32", "33"), done.stdout)
+    def test_a_stale_table_fails(self):
+        self.passes("--write", "80", "90")
+        self.says("add", 90, said(ADD, 90, 31))
+        text = self.fails("80", "90", words=["not in ptxas.md", row(ADD, 90, 31),
+                                             "no kernel: " + row(ADD, 90, 30)])
+        self.assertEqual(len(text.splitlines()), 2, text)
+        self.passes("80")
+        self.passes("--write", "80", "90")
+        self.passes("80", "90")
 
-    def test_another_compiler_may_differ_but_not_spill(self):
-        self.write()
-        self.compiler(version="12.9.0")
-        self.keep("scale", registers=33)
-        self.assertEqual(self.check().returncode, 0)
-        self.keep("scale", spilled=8)
-        done = self.check()
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("scale, sm_80: 8 bytes spilled, 32 registers", done.stdout)
+    def test_a_kernel_that_is_gone_fails(self):
+        self.passes("--write", "80", "90")
+        self.compile_both()
+        text = self.fails("--reports", self.object("add"),
+                          words=["no kernel: " + row(SCALE, 80, 40, 1024)])
+        self.assertEqual(len(text.splitlines()), 1, text)
 
-    def test_a_spill_is_written_and_fails(self):
-        self.compiler(spilled=16)
-        done = self.run_script("--write", "80")
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("16 bytes spilled", done.stdout)
+    def test_another_nvcc_compiles_otherwise(self):
+        self.passes("--write", "80", "90")
+        (self.said / "version").write_text("13.0.8")
+        self.says("add", 90, said(ADD, 90, 31))
+        self.passes("80", "90")
+        self.says("add", 90, said(ADD, 90, 31, stores=8))
+        self.fails("80", "90", words=["8 bytes spilled"])
 
-    def test_reports_of_sources_that_are_gone(self):
-        self.write()
-        self.keep("gone", registers=99, spilled=4)
-        self.assertEqual(self.check().returncode, 0)
+    def test_a_spill_fails(self):
+        for stores, loads in [(4, 0), (0, 4), (16, 20)]:
+            self.says("scale", 80, said(SCALE, 80, 255, 1024, stores, loads))
+            words = [f"scale_rows<float>, sm_80: {max(stores, loads)} bytes spilled, 255 registers"]
+            self.fails("--write", "80", words=words)
+            self.fails("80", words=words)
+            self.compile_both()
+            self.fails(*self.both(), words=words)
 
-    def test_no_report_at_all(self):
-        self.write()
-        (self.dir / "build/ops/scale.cu.o.ptxas").unlink()
-        done = self.check()
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn("no kernel found", done.stderr)
+    def test_a_missing_report_fails(self):
+        self.passes("--write", "80")
+        self.compile_both()
+        Path(f"{self.object('scale')}.ptxas").unlink()
+        self.fails(*self.both(), words=["scale.cu.o.ptxas", "No such file", "compile"])
 
-    def test_a_compiler_that_fails(self):
-        self.nvcc.write_text("#!/bin/sh\necho 'scale.cu: no such header' >&2\nexit 2\n")
-        done = self.run_script("--write", "80")
-        self.assertNotEqual(done.returncode, 0)
-        self.assertIn("no such header", done.stderr)
+    def test_reports_without_kernels_fail(self):
+        self.passes("--write", "80")
+        self.says("add", 80, "")
+        self.compile("add")
+        self.fails("--reports", self.object("add"), words=["no kernel found"])
+
+    def test_a_report_of_a_source_that_is_gone_is_not_read(self):
+        self.passes("--write", "80")
+        self.compile_both()
+        Path(f"{self.object('gone')}.ptxas").write_text(said(ADD, 80, 255, stores=99))
+        self.passes(*self.both())
+
+    def test_what_does_not_compile_fails(self):
+        (self.said / "fails").touch()
+        self.fails("80", words=["error: no such type"])
+
+
+class Kept(WithNvcc):
+    def kept(self, source):
+        return Path(f"{self.object(source)}.ptxas")
+
+    def test_reports_are_kept_and_warnings_shown(self):
+        warning = 'add.cu(3): warning #177-D: variable "x" was declared but never referenced\n'
+        self.says("add", 80, said(ADD, 80, 32) + warning)
+        done = self.compile("add")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", warning))
+        self.assertEqual(self.kept("add").read_text(), said(ADD, 80, 32) + warning)
+        self.assertEqual(self.object("add").read_text(), "80\n")
+
+    def test_a_launcher_below_is_called(self):
+        launcher = self.stand_in("launcher", 'echo "$*" >"$SAID/launched"; exec "$@"')
+        self.assertEqual(self.compile("add", launcher).returncode, 0)
+        self.assertEqual((self.said / "launched").read_text(),
+                         f"{self.nvcc} -arch=sm_80 -c add.cu -o {self.object('add')}\n")
+        self.assertEqual(self.kept("add").read_text(), said(ADD, 80, 32))
+
+    def test_without_an_object_there_is_no_report(self):
+        self.compile("add")
+        (self.said / "fails").touch()
+        done = self.compile("add")
+        self.assertEqual((done.returncode, done.stderr), (2, "error: no such type\n"))
+        self.assertFalse(self.kept("add").exists())
+        done = self.run_it(self.keep, self.nvcc, "--version")
+        self.assertIn("release 13.0", done.stdout)
+        self.assertFalse((self.dir / ".ptxas").exists())
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]])

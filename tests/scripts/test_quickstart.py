@@ -23,12 +23,11 @@ plan) while [ "$1" != --json ]; do shift; done; cat "$MACHINE/plan" > "$2" ;;
 train) while [ "$1" != --run ]; do shift; done; mkdir -p "$2/checkpoints/step-7" ;;
 generate) echo "It is a truth that was written." ;;
 esac"""
-SMI = {"gpu": """
-case $1 in
---query-gpu=compute_cap) cat "$MACHINE/capability" ;;
-*) echo "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)" ;;
-esac""",
-       "none": 'echo "No devices were found"; exit 6'}
+SMI = {"gpu": """case $* in
+-L) echo "GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-1)" ;;
+*compute_cap*) cat "$MACHINE/capabilities" ;;
+esac""", "none": 'echo "No devices were found"; exit 6'}
+NVCC = "printf 'compute_%s\\n' 75 80 86 89 90 100"
 WOULD = "if the CUDA toolkit (nvcc) were installed"
 
 
@@ -53,20 +52,21 @@ class Quickstart(unittest.TestCase):
         path.write_text("#!/bin/bash\n" + NOTE + body + "\n")
         path.chmod(0o755)
 
-    def machine(self, device, fits=True, corpora=("austen", "classic"), smi=None,
-                capability="9.0"):
-        """What `quern info --device` says, whether the recipe fits, and what nvidia-smi says."""
+    def machine(self, device, fits=True, corpora=("austen", "classic"), smi=None, nvcc="exit 127",
+                capabilities=("9.0",)):
+        """What `quern info --device` says, whether the recipe fits, what nvidia-smi says, and
+        nvcc."""
         files = {"device": device, "plan": json.dumps({"fits": fits}, indent=1),
-                 "corpora": "\n".join(corpora), "capability": capability}
-        self.architecture = " -DCMAKE_CUDA_ARCHITECTURES=90" if smi == "gpu" else ""
+                 "corpora": "\n".join(corpora), "capabilities": "\n".join(capabilities)}
         for name, text in files.items():
             (self.dir / "machine" / name).write_text(text + "\n")
-        # Without one of its own, the test's stands in for a machine that has none.
+        # Without ones of its own, the test's stand in for a machine that has none.
         self.stand_in("bin/nvidia-smi", SMI[smi] if smi else "exit 127")
+        self.stand_in("bin/nvcc", nvcc)
 
     def start(self, *args):
         self.calls.write_text("")
-        environment = {**os.environ, "CALLS": str(self.calls),
+        environment = {**os.environ, "CALLS": str(self.calls), "CUDACXX": "",
                        "PATH": f"{self.dir / 'bin'}:{os.environ['PATH']}",
                        "MACHINE": str(self.dir / "machine")}
         return subprocess.run([self.dir / "scripts" / "quickstart.sh", *args], env=environment,
@@ -77,12 +77,12 @@ class Quickstart(unittest.TestCase):
         done = self.start(*args)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         calls = [line for line in self.calls.read_text().splitlines()
-                 if not line.startswith(("nvidia-smi", "quern info", "quern plan"))]
+                 if not line.startswith(("nvidia-smi", "nvcc", "quern info", "quern plan"))]
         return done.stdout, calls
 
     def commands(self, corpus, run, train=()):
         flags = " ".join(["", *train])
-        return ["packages.sh build", f"cmake --preset default -DQN_TESTS=OFF{self.architecture}",
+        return ["packages.sh build", "cmake --preset default -DQN_TESTS=OFF",
                 "cmake --build --preset default --target quern", f"corpus.sh {corpus}",
                 f"quern prepare --corpus {corpus} --out data/{corpus}",
                 f"quern train --run {run} --data data/{corpus}{flags}",
@@ -142,21 +142,6 @@ class Quickstart(unittest.TestCase):
                 self.assertIn("estimate (never timed on a GPU)", said)
                 self.assertNotIn(WOULD, said)
 
-    def test_builds_for_the_card_that_is_here(self):
-        for capability, architecture in [("8.0", "80"), ("8.9", "89"), ("12.0", "120"),
-                                         ("9.0\n8.6", "90"), ("7.5", None), ("99.0", None)]:
-            with self.subTest(capability):
-                self.machine(CPU.format("cpu cuda"), smi="gpu", capability=capability)
-                _, calls = self.run_script()
-                flag = f" -DCMAKE_CUDA_ARCHITECTURES={architecture}" if architecture else ""
-                self.assertEqual(calls[1], f"cmake --preset default -DQN_TESTS=OFF{flag}")
-
-    def test_a_build_keeps_its_architectures(self):
-        (self.dir / "build/CMakeCache.txt").write_text("")
-        self.machine(CPU.format("cpu cuda"), smi="gpu")
-        _, calls = self.run_script()
-        self.assertEqual(calls[1], "cmake --preset default -DQN_TESTS=OFF")
-
     def test_what_the_user_gives_wins(self):
         self.machine(GPU.format("NVIDIA H100 80GB HBM3", 990))
         said, calls = self.run_script("--steps", "12", "--corpus", "austen")
@@ -207,6 +192,40 @@ class Quickstart(unittest.TestCase):
                         "--config recipes/quickstart-gpu.json --steps 3432",
                         "build/quern generate --run runs/quickstart-gpu-classic"]:
             self.assertIn(command, said)
+
+    # ---- what is built ---------------------------------------------------------------------
+
+    def architectures(self, *capabilities, smi="gpu", nvcc=NVCC):
+        """What CMake is told of them."""
+        self.machine(CPU.format("cpu"), smi=smi, nvcc=nvcc, capabilities=capabilities)
+        said, _ = self.run_script("--dry-run")
+        line, = [line for line in said.splitlines() if line.startswith("cmake --preset default")]
+        return line.replace("\\", "").split()[3:]
+
+    def test_kernels_for_the_cards_of_this_machine(self):
+        flag = "-DCMAKE_CUDA_ARCHITECTURES="
+        for capabilities, wanted in [(["9.0"], "90-real"), (["8.6", "8.6"], "86-real"),
+                                     (["10.0", "8.9"], "89-real;100-real")]:
+            self.assertEqual(self.architectures(*capabilities), ["-DQN_TESTS=OFF", flag + wanted])
+        self.machine(GPU.format("NVIDIA H100 80GB HBM3", 990), smi="gpu", nvcc=NVCC)
+        _, calls = self.run_script()
+        self.assertIn(f"cmake --preset default -DQN_TESTS=OFF {flag}90-real", calls)
+
+    def test_kernels_for_every_card(self):
+        """No toolkit, no card, cards that quern does not run on, cards that nvcc does not know, a
+        driver that cannot tell."""
+        usual = ["-DQN_TESTS=OFF"]
+        self.assertEqual(self.architectures("9.0", nvcc="exit 127"), usual)
+        self.assertEqual(self.architectures("9.0", smi="none"), usual)
+        self.assertEqual(self.architectures("9.0", smi=None), usual)
+        for capabilities in [["7.5"], ["9.0", "7.5"], ["12.0"], ["[N/A]"], []]:
+            self.assertEqual(self.architectures(*capabilities), usual, capabilities)
+
+    def test_a_choice_of_architectures_stays(self):
+        (self.dir / "build/CMakeCache.txt").write_text("CMAKE_CUDA_ARCHITECTURES:STRING=80\n")
+        self.assertEqual(self.architectures("9.0"), ["-DQN_TESTS=OFF"])
+        (self.dir / "build/CMakeCache.txt").write_text("QN_TESTS:BOOL=OFF\n")
+        self.assertEqual(len(self.architectures("9.0")), 2)
 
     def test_dry_run_needs_the_program(self):
         (self.dir / "build/quern").unlink()

@@ -53,9 +53,8 @@ struct Error : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
-// Which of the three builds this is. Tests without kernels are compiled once for all of them
-// (SIMT_HOST) and cannot ask.
-#ifndef SIMT_HOST
+// Which of the three builds this is. What is compiled once for all of them cannot ask.
+#ifndef SIMT_ANY_BUILD
 #ifdef SIMT_RACE
 constexpr bool kRaceBuild = true;
 #else

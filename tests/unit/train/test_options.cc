@@ -82,7 +82,8 @@ TEST(Options, FieldsDoNotOverlap) {
     for (const qn_option *o : all_options()) EXPECT_TRUE(offsets.insert(o->offset).second);
 }
 
-// What may change on a resume never shapes the numbers of the steps that are common.
+// What may change on a resume never shapes the numbers of the steps that are common; but for the
+// rounding of weights, which is noted: a device that stores fp32 has none.
 TEST(Options, ResumableOnes) {
     std::set<std::string> resumable;
     for (const qn_option *o : all_options()) {
@@ -217,6 +218,33 @@ TEST_F(OptionsFile, RemembersChangesOfTheDevice) {
     EXPECT_OK(qn_options_load(&options, path.c_str()));
     EXPECT_EQ(save("two", 0), "") << "a run that begins again was nowhere before";
     EXPECT_FALSE(holds("changes"));
+}
+
+TEST_F(OptionsFile, RemembersChangesOfTheRounding) {
+    const std::string path = dir / "run.json";
+    qn_environment where = {device(), QN_BF16, {}, 0};
+    const auto save = [&](qn_weight_rounding rounding, int64_t step) {
+        char *change = nullptr;
+        options.weight_rounding = rounding;
+        where.step = step;
+        EXPECT_OK(qn_options_save(&options, &where, path.c_str(), &change));
+        const std::string text = change ? change : "";
+        free(change);
+        return text;
+    };
+    const std::string to_nearest = "from step 5 on --weight-rounding is nearest, before stochastic";
+    EXPECT_EQ(save(QN_ROUND_STOCHASTIC, 0), "");
+    EXPECT_EQ(save(QN_ROUND_STOCHASTIC, 3), "");
+    EXPECT_EQ(save(QN_ROUND_NEAREST, 5), to_nearest);
+    strcpy(where.device.name, "another device");
+    const std::string both = save(QN_ROUND_STOCHASTIC, 7);
+    EXPECT_EQ(both.find("from step 7 on quern"), 0u) << both;
+    EXPECT_NE(both.find("; from step 7 on --weight-rounding is stochastic, before nearest"),
+              std::string::npos)
+        << both;
+    EXPECT_EQ(save(QN_ROUND_STOCHASTIC, 9), "");
+    EXPECT_NE(TempDir::read(path).find('"' + to_nearest + '"'), std::string::npos);
+    EXPECT_EQ(save(QN_ROUND_NEAREST, 0), "") << "a run that begins again had no rounding before";
 }
 
 TEST_F(OptionsFile, SetsWhatItNamesOnly) {

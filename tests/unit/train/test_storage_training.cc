@@ -11,10 +11,10 @@ constexpr int64_t kBatch = 2, kTokens = 16;
 constexpr int kSteps = 20;
 // An emulated GPU takes a second a step.
 #ifdef QN_TEST_EMULATED
-constexpr int kPolicySteps = 2;
+constexpr int kPolicySteps = 2, kResumedSteps = 4;
 const std::vector<uint64_t> kSeeds = {7};
 #else
-constexpr int kPolicySteps = kSteps;
+constexpr int kPolicySteps = kSteps, kResumedSteps = kSteps;
 const std::vector<uint64_t> kSeeds = {7, 8};
 #endif
 
@@ -80,6 +80,7 @@ class StorageTraining : public testing::TestWithParam<Case> {
     static qn_plan_options options(qn_recompute recompute = QN_RECOMPUTE_NONE) {
         qn_plan_options o = small_options(kBatch, kTokens);
         o.recompute = recompute;
+        o.deterministic = true; // runs are compared bit by bit
         return o;
     }
     std::vector<double> losses(const qn_plan_options &o, uint64_t seed = 7, int steps = kSteps) {
@@ -170,21 +171,22 @@ class Resumed : public StorageTraining {
     std::vector<double> resume(const qn_plan_options &from, const qn_plan_options &to,
                                qn_weight_rounding rounding = QN_ROUND_NEAREST) {
         TempDir dir;
-        const std::string run = dir.path(), path = run + "/checkpoints/step-10";
+        const std::string run = dir.path(),
+                          path = run + "/checkpoints/step-" + std::to_string(kResumedSteps / 2);
         qn_train_state state = {};
-        state.step = kSteps / 2;
+        state.step = kResumedSteps / 2;
         Trainee first(config(), from, 7, rounding), second(config(), to, 99, rounding);
-        first.train(1, kSteps / 2);
+        first.train(1, kResumedSteps / 2);
         EXPECT_OK(qn_checkpoint_save(run.c_str(), first.m.model, &state, nullptr, 1, 0));
         EXPECT_OK(qn_checkpoint_load(path.c_str(), second.m.model));
         for (qn_buffer_id id : {QN_BUF_PARAMS, QN_BUF_ADAM_M, QN_BUF_ADAM_V})
             EXPECT_EQ(second.m.buffer(id), first.m.buffer(id));
         EXPECT_OK(qn_optimizer_resume(second.m.model, &second.train_options, state.step));
-        return second.train(kSteps / 2 + 1, kSteps / 2);
+        return second.train(kResumedSteps / 2 + 1, kResumedSteps / 2);
     }
     std::vector<double> second_half(const qn_plan_options &o) {
-        const std::vector<double> all = losses(o);
-        return {all.begin() + kSteps / 2, all.end()};
+        const std::vector<double> all = losses(o, 7, kResumedSteps);
+        return {all.begin() + kResumedSteps / 2, all.end()};
     }
 };
 
@@ -199,10 +201,11 @@ TEST_P(Resumed, SameStorageGivesTheSameBits) {
 
 TEST_P(Resumed, StochasticRoundingGivesTheSameBits) {
     const qn_plan_options o = bf16_storage(options());
-    const std::vector<double> all = Trainee(config(), o, 7, QN_ROUND_STOCHASTIC).train(1, kSteps);
+    const std::vector<double> all =
+        Trainee(config(), o, 7, QN_ROUND_STOCHASTIC).train(1, kResumedSteps);
     EXPECT_EQ(resume(o, o, QN_ROUND_STOCHASTIC),
-              std::vector<double>(all.begin() + kSteps / 2, all.end()));
-    EXPECT_NE(all, losses(o));
+              std::vector<double>(all.begin() + kResumedSteps / 2, all.end()));
+    EXPECT_NE(all, losses(o, 7, kResumedSteps));
 }
 
 TEST_P(Resumed, OtherStorageIsAsCloseAsItsRounding) {

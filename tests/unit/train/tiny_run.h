@@ -20,12 +20,7 @@ class TinyRun : public testing::Test {
 
     void SetUp() override {
         std::filesystem::create_directory(dir / "data");
-        dir.write("data/train_000000.bin", shard(2000, 1));
-        dir.write("data/val_000000.bin", shard(200, 2));
-        dir.write("data/data.json",
-                  R"({"format": 1, "vocab_size": 64, "boundary_id": 0,
-                      "train": {"tokens": 2000, "bytes": 4000, "documents": 50},
-                      "val": {"tokens": 200, "bytes": 400, "documents": 5}})");
+        write_data(200);
         dir.write("config.json", R"({"architectures": ["Qwen3ForCausalLM"], "vocab_size": 64,
                       "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
                       "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
@@ -44,6 +39,18 @@ class TinyRun : public testing::Test {
         set("save-every", "0");
         set("threads", "1");
         in("run");
+    }
+
+    // 2000 tokens to train on, and so many held out.
+    void write_data(int held_out) {
+        dir.write("data/train_000000.bin", shard(2000, 1));
+        dir.write("data/val_000000.bin", shard(held_out, 2));
+        dir.write("data/data.json",
+                  R"({"format": 1, "vocab_size": 64, "boundary_id": 0,
+                      "train": {"tokens": 2000, "bytes": 4000, "documents": 50},
+                      "val": {"tokens": )" +
+                      std::to_string(held_out) + R"(, "bytes": )" + std::to_string(2 * held_out) +
+                      R"(, "documents": 5}})");
     }
 
     // A shard in llm.c's layout: mostly a walk that can be learnt.

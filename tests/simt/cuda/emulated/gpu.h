@@ -37,6 +37,10 @@ Gpu &gpu();
 int64_t graphs_made();
 int64_t graph_launches();
 
+// Copies by this process between the device and host memory that is not page-locked: on a GPU they
+// are slower, and the host waits.
+int64_t pageable_copies();
+
 // Bytes allocated and not freed.
 size_t gpu_memory_used();
 

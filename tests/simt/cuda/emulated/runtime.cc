@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <new>
 #include <set>
 
@@ -161,21 +162,44 @@ cudaError_t cudaFree(void *memory) {
     return cudaSuccess;
 }
 
+// Bytes by where they begin.
+static std::map<const char *, size_t> &page_locked() {
+    static std::map<const char *, size_t> allocations;
+    return allocations;
+}
+
+static bool is_page_locked(const void *p, size_t bytes) {
+    const char *at = (const char *)p;
+    auto next = page_locked().upper_bound(at);
+    if (next == page_locked().begin()) return false;
+    const auto &[begin, size] = *--next;
+    return at + bytes <= begin + size;
+}
+
 cudaError_t cudaHostAlloc(void **out, size_t bytes, unsigned) {
     *out = malloc(bytes);
-    return *out ? cudaSuccess : remember(cudaErrorMemoryAllocation);
+    if (!*out) return remember(cudaErrorMemoryAllocation);
+    page_locked()[(const char *)*out] = bytes;
+    return cudaSuccess;
 }
 
 cudaError_t cudaFreeHost(void *memory) {
+    page_locked().erase((const char *)memory);
     free(memory);
     return cudaSuccess;
 }
+
+static int64_t n_pageable_copies;
+int64_t simt::pageable_copies() { return n_pageable_copies; }
 
 cudaError_t cudaMemcpyAsync(void *dst, const void *src, size_t bytes, cudaMemcpyKind kind,
                             cudaStream_t stream) {
     if (kind != cudaMemcpyHostToDevice) check_device_range(src, bytes, "cudaMemcpyAsync, source");
     if (kind != cudaMemcpyDeviceToHost)
         check_device_range(dst, bytes, "cudaMemcpyAsync, destination");
+    if ((kind == cudaMemcpyHostToDevice && !is_page_locked(src, bytes)) ||
+        (kind == cudaMemcpyDeviceToHost && !is_page_locked(dst, bytes)))
+        n_pageable_copies++;
     enqueue(stream, Label{Label::kCopy, ""}, [=] { memcpy(dst, src, bytes); });
     return cudaSuccess;
 }

@@ -18,6 +18,7 @@ class CudaTraining : public TinyRun {
         set("backend", "cuda");
         set("deterministic", "on");
         set("eval-every", "0");
+        write_data(48); // the end of each run reads what is held out
     }
 
     std::vector<double> step_losses() const {
@@ -37,14 +38,29 @@ double rms_difference(const std::vector<double> &x, const std::vector<double> &y
     return std::sqrt(sum / (double)y.size());
 }
 
+// ---- like the CPU, by our kernels -------------------------------------------------------------
+
+// Models of two layers: how many norms and so on a pass over a batch has.
 struct Family {
-    const char *name;
-    const char *config; // null: that of every tiny run, a Qwen3
+    const char *name, *config; // config: NULL for that of TinyRun
+    int64_t norms, ropes, swiglus;
 };
 
 void PrintTo(const Family &f, std::ostream *out) { *out << f.name; }
 
-class CudaFamilies : public CudaTraining, public testing::WithParamInterface<Family> {
+const Family kFamilies[] = {
+    {"qwen3", nullptr, 4 * 2 + 1, 2 * 2, 2},
+    {"llama", R"({"architectures": ["LlamaForCausalLM"], "vocab_size": 64, "hidden_size": 32,
+                  "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+                  "num_key_value_heads": 2, "initializer_range": 0.1,
+                  "tie_word_embeddings": false, "bos_token_id": 0, "eos_token_id": 0})",
+     2 * 2 + 1, 2 * 2, 2},
+    {"gpt2", R"({"architectures": ["GPT2LMHeadModel"], "vocab_size": 64, "n_embd": 32,
+                 "n_layer": 2, "n_head": 4, "n_positions": 16, "initializer_range": 0.1,
+                 "bos_token_id": 0, "eos_token_id": 0})",
+     2 * 2 + 1, 0, 0}};
+
+class TwentySteps : public CudaTraining, public testing::WithParamInterface<Family> {
   protected:
     enum { kTwenty = 20, kLayers = 2 };
 
@@ -53,7 +69,6 @@ class CudaFamilies : public CudaTraining, public testing::WithParamInterface<Fam
         if (GetParam().config) dir.write("config.json", GetParam().config);
         set("grad-accum", "1");
         set("steps", std::to_string(kTwenty));
-        set("eval-tokens", "16");
     }
     std::vector<double> on_cpu(const char *precision) {
         set("backend", "cpu");
@@ -64,45 +79,54 @@ class CudaFamilies : public CudaTraining, public testing::WithParamInterface<Fam
     }
 };
 
-INSTANTIATE_TEST_SUITE_P(
-    Families, CudaFamilies,
-    testing::Values(Family{"qwen3", nullptr},
-                    Family{"llama", R"({"architectures": ["LlamaForCausalLM"], "vocab_size": 64,
-                            "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2,
-                            "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 8,
-                            "initializer_range": 0.1, "tie_word_embeddings": false,
-                            "eos_token_id": 0})"},
-                    Family{"gpt2", R"({"architectures": ["GPT2LMHeadModel"], "vocab_size": 64,
-                           "n_positions": 16, "n_embd": 32, "n_layer": 2, "n_head": 4,
-                           "initializer_range": 0.1, "eos_token_id": 0, "bos_token_id": 0})"}),
-    [](const auto &info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(CudaTraining, TwentySteps, testing::ValuesIn(kFamilies),
+                         [](const auto &info) { return info.param.name; });
 
-// Within twice what rounding the operands of products to bf16 alone does to a run on the CPU; by
-// the fused kernels and by ours, from graphs wherever a micro-step has run before.
-TEST_P(CudaFamilies, TwentyStepsFollowTheCpu) {
-    const int64_t halves = kTwenty * kLayers;
-    const std::map<std::string, int64_t> least = {
-        {"fused_sm80_forward", halves},
-        {"fused_sm80_backward", halves},
-        {"norm_backward", 2 * halves},
-        {"cross_entropy", kTwenty},
-        {"adamw", kTwenty},
-    };
-    std::map<std::string, int64_t> before;
-    for (const auto &[kernel, count] : least) before[kernel] = simt::count_launches(kernel);
-    const int64_t naive = simt::count_launches("naive_softmax"), graphs = simt::graph_launches();
+// Launches from its making on of kernels with such names.
+class Launches {
+  public:
+    explicit Launches(const std::vector<std::string> &names) {
+        for (const std::string &name : names) before_[name] = simt::count_launches(name);
+    }
+    int64_t of(const std::string &name) const {
+        return simt::count_launches(name) - before_.at(name);
+    }
+
+  private:
+    std::map<std::string, int64_t> before_;
+};
+
+// The losses: twice what rounding the operands of products to bf16 alone does to a run on the CPU.
+TEST_P(TwentySteps, FollowTheCpuByOurKernels) {
+    const Family &family = GetParam();
+    const int64_t graphs = simt::graph_launches();
+    const Launches launches({"fused_sm80_forward", "fused_sm80_backward", "naive_softmax",
+                             "norm_forward_kernel", "norm_backward_kernel", "rope_kernel",
+                             "swiglu_forward", "swiglu_backward", "cross_entropy", "adamw_kernel"});
     ASSERT_OK(train());
-    for (const auto &[kernel, count] : least)
-        EXPECT_GE(simt::count_launches(kernel) - before[kernel], count) << kernel;
-    EXPECT_EQ(simt::count_launches("naive_softmax"), naive);
-    EXPECT_EQ(simt::graph_launches() - graphs, kTwenty - 2); // one for each slot of the input
-
     const std::vector<double> cuda = step_losses();
+    // The last evaluation adds passes forward.
+    const int64_t passes = launches.of("fused_sm80_forward") / kLayers;
+    EXPECT_GT(passes, kTwenty);
+    EXPECT_EQ(launches.of("fused_sm80_backward"), kTwenty * kLayers);
+    EXPECT_EQ(launches.of("naive_softmax"), 0);
+    EXPECT_EQ(launches.of("norm_forward_kernel"), passes * family.norms);
+    EXPECT_EQ(launches.of("norm_backward_kernel"), kTwenty * family.norms);
+    EXPECT_EQ(launches.of("rope_kernel"), (passes + kTwenty) * family.ropes);
+    EXPECT_EQ(launches.of("swiglu_forward"), passes * family.swiglus);
+    EXPECT_EQ(launches.of("swiglu_backward"), kTwenty * family.swiglus);
+    EXPECT_EQ(launches.of("cross_entropy"), passes);
+    EXPECT_EQ(launches.of("adamw_kernel"), kTwenty);
+    // Both slots of the input are read once before what is done with them is recorded.
+    EXPECT_EQ(simt::graph_launches() - graphs, kTwenty - 2);
+
     const std::vector<double> exact = on_cpu("fp32"), products = on_cpu("bf16");
-    EXPECT_LT(cuda.back(), cuda.front() - 0.2);
+    EXPECT_LT(cuda.back(), cuda.front() - 0.3);
     EXPECT_NE(cuda, exact);
     EXPECT_LE(rms_difference(cuda, exact), 2 * rms_difference(products, exact));
 }
+
+// ---- steps -------------------------------------------------------------------------------------
 
 // Once each slot of the input has been read, a step is a launch and a mark that its input was read,
 // another launch and mark for each further micro-step, and a copy of the loss where all share a
@@ -151,6 +175,33 @@ TEST_F(CudaTraining, ResumesBitForBit) {
     EXPECT_EQ(notes, "");
 }
 
+TEST_F(CudaTraining, ResumesStochasticRoundingBitForBitAndEndsItOnTheCpu) {
+    set("weight-rounding", "stochastic");
+    set("grad-accum", "1");
+    set("steps", "4");
+    ASSERT_OK(train());
+    const std::vector<std::string> expected = losses();
+    in("resumed");
+    ASSERT_OK(train(false, 2));
+    // In fp32 nothing is rounded: the CPU refuses, and leaves the run to a GPU.
+    set("backend", "cpu");
+    EXPECT_ERROR(resume(), QN_CODE_USAGE, "--weight-rounding is stochastic", "fp32",
+                 "say --weight-rounding nearest", "a backend that stores bf16");
+    set("backend", "cuda");
+    ASSERT_OK(resume());
+    EXPECT_EQ(losses(), expected);
+    EXPECT_EQ(notes, "");
+    // The rounding may be given up, which is kept in mind.
+    set("backend", "cpu");
+    set("weight-rounding", "nearest");
+    set("steps", "5");
+    ASSERT_OK(resume());
+    EXPECT_EQ(losses().size(), 5u);
+    const std::string change = "from step 4 on --weight-rounding is nearest, before stochastic";
+    EXPECT_NE(notes.find(change), std::string::npos) << notes;
+    EXPECT_NE(TempDir::read(run + "/run.json").find('"' + change + '"'), std::string::npos);
+}
+
 TEST_F(CudaTraining, ACheckpointOfEitherBackendGoesOnOnTheOther) {
     for (const char *from : {"cuda", "cpu"}) {
         const bool to_cpu = std::string(from) == "cuda";
@@ -168,17 +219,20 @@ TEST_F(CudaTraining, ACheckpointOfEitherBackendGoesOnOnTheOther) {
     }
 }
 
-// What rounds stochastically on a GPU rounds nothing on a CPU, which says so.
-TEST_F(CudaTraining, AStochasticRunGoesOnOnTheCpuWhenItIsTold) {
-    set("weight-rounding", "stochastic");
-    set("save-every", "2");
-    set("steps", "3");
-    ASSERT_OK(train(false, 2));
-    set("backend", "cpu");
-    EXPECT_ERROR(resume(), QN_CODE_USAGE, "--weight-rounding", "fp32", "nearest");
-    set("weight-rounding", "nearest");
-    ASSERT_OK(resume());
-    EXPECT_EQ(losses().size(), 3u);
+// Longer evaluations copy no more from memory that is not page-locked.
+TEST_F(CudaTraining, EvaluationReadsPageLockedMemory) {
+    set("steps", "1");
+    int64_t copies[2], evaluated[2];
+    for (int i : {0, 1}) {
+        in("run-" + std::to_string(i));
+        write_data(i ? 100 : 34);
+        const int64_t copied = simt::pageable_copies(), passes = simt::count_launches("entropy");
+        ASSERT_OK(train());
+        copies[i] = simt::pageable_copies() - copied;
+        evaluated[i] = simt::count_launches("entropy") - passes;
+    }
+    EXPECT_GT(evaluated[1], evaluated[0]);
+    EXPECT_EQ(copies[1], copies[0]);
 }
 
 TEST_F(CudaTraining, AutoTakesTheGpu) {
