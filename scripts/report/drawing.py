@@ -93,8 +93,17 @@ def draw_run(axes, run, i, alone):
     axes[2].plot(*thin(*step_series(run, "lr")), color=colour, linestyle=line, linewidth=1.2)
 
 
-def number_ticks(axis):
-    axis.set_major_formatter(ticker.EngFormatter(sep=""))
+def token_axis(axes, low, high):
+    """A log axis of tokens, with a tick at each decade, or also within when these are few."""
+    low, high = max(low, 1), max(high, low + 1, 2)
+    axes.set_xscale("log")
+    axes.set_xlim(low / 1.1, high * 1.1)
+    within = (1,) if high / low >= 1000 else (1, 2, 5)
+    decades = range(int(np.log10(low)), int(np.log10(high)) + 1)
+    axes.xaxis.set_major_locator(ticker.FixedLocator([
+        part * 10**decade for decade in decades for part in within]))
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+    axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
 
 
 def loss_figure(runs, marks, width, height):
@@ -115,9 +124,9 @@ def loss_figure(runs, marks, width, height):
         axes[1].set_yticks([])
         axes[1].text(0.5, 0.5, "none recorded", transform=axes[1].transAxes, ha="center",
                      va="center", color=MARK)
-    axes[2].set_xscale("log")
+    read = [entry["tokens"] for run in runs for entry in run.steps]
+    token_axis(axes[2], min(read), max(read))
     axes[2].set_xlabel("tokens")
-    number_ticks(axes[2].xaxis)
     axes[0].legend(fontsize=8, frameon=False)
     return figure
 
@@ -154,27 +163,33 @@ def draw_layer(axes, samples, name, layer, i, spread):
     axes.plot(tokens, np.nanmean(rows, axis=1), color=colour, linestyle=line, linewidth=1.5)
 
 
+def panel_axes(samples, limits):
+    """Axes that serve one layer after another: to make them takes longer than to draw."""
+    figure = Figure(figsize=(3.7, 1.9))
+    axes = figure.add_axes((0.13, 0.15, 0.84, 0.71))
+    token_axis(axes, samples.tokens[0], samples.tokens[-1])
+    axes.set_ylim(*limits)
+    axes.yaxis.set_major_locator(ticker.MaxNLocator(4))
+    axes.grid(alpha=0.25, linewidth=0.5)
+    return axes
+
+
 def layer_panels(runs, name):
     """An SVG for each layer: mean over heads, their range, the baseline; other runs' means."""
-    samples, others = runs[0].samples, [run.samples for run in runs[1:] if run.samples]
-    low, high = layer_limits(samples, others, name)
-    figure, panels = Figure(figsize=(3.7, 1.9), layout="constrained"), []
-    axes = figure.subplots()
+    samples = runs[0].samples
+    others = [(i, run.samples) for i, run in enumerate(runs)
+              if i and run.samples and name in run.samples.value]
+    axes = panel_axes(samples, layer_limits(samples, [other for _, other in others], name))
+    panels, identity = [], re.sub("[^A-Za-z0-9]", "", name)
     for layer in range(samples.n_layers):
-        axes.clear()
+        for artist in (*axes.lines, *axes.collections):
+            artist.remove()
         draw_layer(axes, samples, name, layer, 0, True)
-        for i, run in enumerate(runs[1:], 1):
-            if run.samples and name in run.samples.value and layer < run.samples.n_layers:
-                draw_layer(axes, run.samples, name, layer, i, False)
-        axes.set_xscale("log")
-        axes.set_ylim(low, high)
+        for i, other in others:
+            if layer < other.n_layers:
+                draw_layer(axes, other, name, layer, i, False)
         axes.set_title(f"layer {layer}", fontsize=10, loc="left", pad=2)
-        number_ticks(axes.xaxis)
-        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
-        axes.yaxis.set_major_locator(ticker.MaxNLocator(4))
-        axes.grid(alpha=0.25, linewidth=0.5)
-        panels.append(svg_of(figure, f"{re.sub(r'[^A-Za-z0-9]', '', name)}-{layer}",
-                             f"layer {layer} over tokens"))
+        panels.append(svg_of(axes.figure, f"{identity}-{layer}", f"layer {layer} over tokens"))
     return panels
 
 
@@ -200,10 +215,9 @@ def logit_figure(samples, thresholds, width, height):
             axes.axhline(value, color=MARK, linestyle=(0, (2, 2)), linewidth=0.9)
             axes.annotate(name, (0, value), xycoords=("axes fraction", "data"), xytext=(4, 2),
                           textcoords="offset points", fontsize=8, color="#444444")
-    axes.set_xscale("log")
+    token_axis(axes, samples.tokens[0], samples.tokens[-1])
     if top > 50:
         axes.set_yscale("symlog", linthresh=10)
-    number_ticks(axes.xaxis)
     axes.set_xlabel("tokens")
     axes.set_ylabel("max logit, a line a layer")
     axes.grid(alpha=0.25, linewidth=0.5)

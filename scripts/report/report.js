@@ -143,12 +143,6 @@
 
   const WIDTH = 560, HEIGHT = 120, EDGE = 8;
 
-  function svg(name, attributes) {
-    const made = document.createElementNS("http:" + "//www.w3.org/2000/svg", name);
-    for (const key in attributes) made.setAttribute(key, attributes[key]);
-    return made;
-  }
-
   function course(metric, cell) {
     const value = data.steps.map((_, s) => at(metric.value, s, cell));
     const base = data.steps.map((_, s) => at(metric.baseline, s, cell));
@@ -158,12 +152,12 @@
     const y = v => HEIGHT - EDGE - (HEIGHT - 2 * EDGE) * (high > low ? (v - low) / (high - low) : 0.5);
     const line = list => list.map((v, s) => v === null ? "" : `${x(s).toFixed(1)},${y(v).toFixed(1)}`)
         .join(" ");
-    const picture = svg("svg", {viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label":
-        `${metric.title} from ${show(low)} to ${show(high)} over the samples`});
-    picture.append(
-        svg("line", {x1: x(state.sample), x2: x(state.sample), y1: 0, y2: HEIGHT, stroke: "#bbb"}),
-        svg("polyline", {points: line(base), fill: "none", stroke: "#000", "stroke-dasharray": "2 3"}),
-        svg("polyline", {points: line(value), fill: "none", stroke: "#0072b2", "stroke-width": 2}));
+    const picture = document.createElement("figure");
+    picture.innerHTML = `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" fill="none">
+      <path d="M${x(state.sample)} 0V${HEIGHT}" stroke="#bbb"/>
+      <polyline points="${line(base)}" stroke="#000" stroke-dasharray="2 3"/>
+      <polyline points="${line(value)}" stroke="#0072b2" stroke-width="2"/></svg>`;
+    picture.firstChild.setAttribute("aria-label", `${metric.title} over the samples`);
     return [picture, `${metric.title} over the samples, ${show(low)} to ${show(high)}; dotted: baseline`];
   }
 
@@ -192,7 +186,8 @@
     for (const name in data.metrics)
       chooser.append(element("option", data.metrics[name].title, {value: name}));
     makeGrid();
-    slider.max = slider.value = state.sample = data.steps.length - 1;
+    slider.max = data.steps.length - 1;
+    slider.value = state.sample = data.steps.length - 1;
     slider.oninput = () => { state.sample = Number(slider.value); paint(); };
     chooser.onchange = () => { state.metric = chooser.value; legend(); paint(); };
     state.metric = chooser.value;
