@@ -110,15 +110,14 @@ class Planted(Report):
             if step > 1 and name == "distance":
                 return 10 + 10 * layer
             if step > 1 and name == "local":
-                return 0.8 - 0.1 * layer  # half of the way from 0.4 is 0.7
+                return 0.85 - 0.1 * layer  # half of the way from 0.4 is 0.7
             return 150 if (name, step, layer, head) == ("max_logit", 400, 3, 1) else None
 
         self.write_run(value=value)
         page, data = self.report()
         types = {(x["layer"], x["head"]): x["types"] for x in data["heads"]}
-        self.assertEqual(types[1, 2], ["sink"] + (["local"] if "local" in types[1, 2] else []))
-        self.assertNotIn("sink", types[1, 1])
-        self.assertTrue(all("local" in types[0, head] for head in range(3)))
+        self.assertEqual((types[1, 2], types[1, 1]), (["sink", "local"], ["local"]))
+        self.assertTrue(all(types[0, head] == ["local"] for head in range(3)))
         self.assertFalse(any("local" in types[layer, h] for layer in (2, 3) for h in range(3)))
         self.assertEqual([data["max_logit"][k] for k in ("step", "layer", "head")], [400, 3, 1])
         self.assertEqual([(x["layer"], x["head"], x["step"], x["at_end"])
@@ -255,14 +254,10 @@ class Damaged(Report):
 
     def test_every_file_may_be_damaged(self):
         self.write_run(samples=6)
-        for name in ("config.json", "run.json", "log.jsonl", "lens.jsonl"):
-            for content in (b"", b"[1]", b"{}", b"\xff\x00{", b"[" * 100000):
-                path = self.run_dir / name
-                kept = path.read_bytes()
-                path.write_bytes(content)
-                if content in (b"{}", b"[" * 100000):
-                    self.report()
-                path.write_bytes(kept)
+        for name, content in (("config.json", b"[" * 100000), ("run.json", b"[1]"),
+                              ("log.jsonl", b"{}\n\xff\x00"), ("lens.jsonl", b"")):
+            (self.run_dir / name).write_bytes(content)
+            self.report()
 
 
 if __name__ == "__main__":
