@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""Writes a report of a training run: one HTML file that opens without a network.
+
+    scripts/report.py runs/first
+    scripts/report.py runs/first -o first.html
+    scripts/report.py runs/first --compare runs/second runs/third
+
+Heads and layers are in it when attention was sampled: quern train --lens-every N. What the run has
+not recorded is left out, and the report says why. --compare draws the losses and the layers of
+other runs beside those of the first.
+"""
+import argparse
+import os
+import pathlib
+import sys
+
+try:
+    import matplotlib  # noqa: F401 (the report is drawn with it)
+except ImportError:
+    sys.exit("report.py: matplotlib is missing; install python3-matplotlib")
+
+from report import page
+from report.run import NoRun, Run
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", metavar="RUN", help="run folder")
+    parser.add_argument("-o", "--out", metavar="FILE",
+                        help="page to write (default: report.html in the run)")
+    parser.add_argument("--compare", nargs="+", default=[], metavar="RUN",
+                        help="runs to draw beside it")
+    return parser.parse_args()
+
+
+def write(path, content):
+    """Whole or not at all."""
+    part = path.with_name(path.name + ".tmp")
+    try:
+        part.write_text(content, encoding="utf-8")
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        sys.exit(f"report.py: {path}: {error.strerror}")
+
+
+def main():
+    options = parse_arguments()
+    try:
+        runs = [Run(folder) for folder in (options.run, *options.compare)]
+    except NoRun as error:
+        sys.exit(f"report.py: {error}")
+    path = pathlib.Path(options.out) if options.out else runs[0].folder / "report.html"
+    write(path, page.build(runs))
+    print(path)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,144 @@
+"""A run folder as the report reads it. What is missing or damaged is left out, and a note says
+so."""
+import json
+import math
+import pathlib
+
+from report.samples import Sample, samples_of
+
+MAX_COUNT = 2**53
+MAX_LAYERS = MAX_HEADS = 256  # more than models have; a damaged number must not cost all memory
+
+
+class NoRun(Exception):
+    """There is nothing to make a report of."""
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_count(value, most=MAX_COUNT):
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < most
+
+
+def number_or_none(value):
+    return float(value) if is_number(value) and abs(value) < 1e30 else None
+
+
+def read_object(path, notes):
+    """The object in a JSON file; {} where there is none."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8", errors="replace"))
+        if isinstance(value, dict):
+            return value
+        notes.append(f"{path.name} is left out: expected an object")
+    except FileNotFoundError:
+        notes.append(f"{path.name} is missing: what it says of the run is left out")
+    except OSError as error:
+        notes.append(f"{path.name} is left out: {error.strerror}")
+    except (ValueError, RecursionError) as error:
+        notes.append(f"{path.name} is left out: {error}")
+    return {}
+
+
+def read_lines(path, take, notes):
+    """Hands the object of each line to `take`, which returns what is wrong with it or None."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        notes.append(f"{path.name} is left out: {error.strerror}")
+        return
+    damaged, first = 0, ""
+    for number, line in enumerate(lines, 1):
+        try:
+            entry = json.loads(line)
+            wrong = take(entry) if isinstance(entry, dict) else "expected an object"
+        except (ValueError, RecursionError) as error:
+            wrong = str(error)
+        if wrong:
+            damaged += 1
+            first = first or f"line {number}: {wrong}"
+    if damaged:
+        notes.append(f"{path.name}: {damaged} of {len(lines)} lines left out ({first})")
+
+
+class Run:
+    """config, options, environment: objects; steps and evaluations: entries of log.jsonl in
+    order; samples: of lens.jsonl, or None; notes: what was left out and why."""
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.name = self.folder.resolve().name
+        self.notes = []
+        if not self.folder.is_dir():
+            raise NoRun(f"{folder}: no such folder; expected a run of quern train --run")
+        if not any((self.folder / name).is_file()
+                   for name in ("run.json", "log.jsonl", "lens.jsonl")):
+            raise NoRun(f"{folder} is no run: none of run.json, log.jsonl and lens.jsonl is there")
+        self.config = read_object(self.folder / "config.json", self.notes)
+        self.options = read_object(self.folder / "run.json", self.notes)
+        environment = self.options.pop("environment", {})
+        self.environment = environment if isinstance(environment, dict) else {}
+        self._read_log()
+        self._read_lens()
+
+    def option(self, name, default=None):
+        """A number among the options of training."""
+        value = self.options.get(name)
+        return value if is_number(value) else default
+
+    def size(self, *names):
+        """A count of config.json under any of its names, or None."""
+        found = [self.config[name] for name in names if is_count(self.config.get(name), 2**31)]
+        return found[0] if found else None
+
+    def _read_log(self):
+        steps, evaluations = {}, {}
+
+        def take(entry):
+            if not is_count(entry.get("step")):
+                return "no step"
+            if is_number(entry.get("val_loss")):
+                evaluations[entry["step"]] = entry
+            elif is_number(entry.get("loss")) and is_count(entry.get("tokens")):
+                steps[entry["step"]] = entry
+            else:
+                return "neither loss with tokens nor val_loss"
+            return None
+
+        read_lines(self.folder / "log.jsonl", take, self.notes)
+        self.steps = [steps[step] for step in sorted(steps)]
+        self.evaluations = [evaluations[step] for step in sorted(evaluations)]
+
+    def _read_lens(self):
+        found = []
+        layers = min(self.size("num_hidden_layers", "n_layer") or MAX_LAYERS, MAX_LAYERS)
+        heads = min(self.size("num_attention_heads", "n_head") or MAX_HEADS, MAX_HEADS)
+
+        def take(entry):
+            names = ("step", "tokens", "layer", "head", "n")
+            absent = [name for name in names if not is_count(entry.get(name))]
+            if absent:
+                return f"no count under {', '.join(absent)}"
+            if entry["layer"] >= layers or entry["head"] >= heads:
+                return (f"layer {entry['layer']}, head {entry['head']} of a model of {layers} "
+                        f"layers x {heads} heads")
+            if not isinstance(entry.get("metric"), str):
+                return "no metric"
+            found.append(Sample(entry["step"], entry["tokens"], entry["layer"], entry["head"],
+                                entry["metric"], number_or_none(entry.get("value")),
+                                number_or_none(entry.get("baseline")), entry["n"]))
+            return None
+
+        read_lines(self.folder / "lens.jsonl", take, self.notes)
+        self.samples = samples_of(found) if found else None
+
+    def tokens_at(self, step):
+        """Tokens that were read by the end of a step that log.jsonl may lack; or None."""
+        if not self.steps:
+            return None
+        last = self.steps[-1]
+        return last["tokens"] * step / last["step"] if last["step"] else None

@@ -1,0 +1,267 @@
+"""scripts/report.py on run folders whose answers are known."""
+
+import json
+import math
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "report.py"
+METRICS = ("entropy", "max_logit", "p_max", "distance", "sink", "local")
+UNIFORM = {"entropy": 1, "max_logit": None, "p_max": 0.04, "distance": 30, "sink": 0.04,
+           "local": 0.4}
+
+
+def python_with_matplotlib():
+    """This interpreter, else Debian's, which python3-matplotlib is for."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        if Path(python).exists() and not subprocess.run(
+                [python, "-c", "import matplotlib"], stderr=subprocess.DEVNULL).returncode:
+            return python
+    return None
+
+
+PYTHON = python_with_matplotlib()
+
+
+def uniform(name, noise):
+    base = UNIFORM[name]
+    return noise.gauss(3, 0.05) if base is None else base * (1 + noise.gauss(0, 0.005))
+
+
+class Report(unittest.TestCase):
+    def setUp(self):
+        self.dir = Path(tempfile.mkdtemp(prefix="quern-report-"))
+        self.addCleanup(shutil.rmtree, self.dir)
+        self.run_dir = self.dir / "run"
+
+    def write_run(self, layers=4, heads=3, samples=60, every=10, value=lambda *_: None,
+                  extra=0.004, folder=None):
+        """A run whose heads are uniform but for noise, except where `value` (metric, step, layer,
+        head) says otherwise; a sampled step takes `extra` seconds more than 0.1."""
+        folder, noise = folder or self.run_dir, random.Random(1)
+        folder.mkdir()
+        last = samples * every
+        (folder / "config.json").write_text(json.dumps(
+            {"architectures": ["Qwen3ForCausalLM"], "num_hidden_layers": layers,
+             "num_attention_heads": heads, "hidden_size": 96, "vocab_size": 4096}))
+        (folder / "run.json").write_text(json.dumps(
+            {"model": "default", "seed": 7, "steps": last, "warmup": 10, "schedule": "wsd",
+             "decay": 0.5, "lr": 0.006, "batch-size": 4, "seq-len": 128, "lens-every": every,
+             "environment": {"version": "0.1.0", "device": "a <b>processor</b>"}}))
+        seconds, log, lens = 0, [], []
+        for step in range(1, last + 1):
+            sampled = step == 1 or step % every == 0
+            seconds += 0.1 + (extra if sampled else 0) + noise.uniform(0, 0.001)
+            log.append({"step": step, "tokens": 512 * step, "loss": 8 / step**0.1, "lr": 0.006,
+                        "grad_norm": 1, "tokens_per_s": 5000, "seconds": round(seconds, 4)})
+            if step % (last // 3) == 0:
+                log.append({"step": step, "val_loss": 4.5, "bits_per_byte": 1.5})
+            if sampled:
+                lens += [self.line(step, layer, head, name, value(name, step, layer, head), noise)
+                         for layer in range(layers) for head in range(heads) for name in METRICS]
+        for name, lines in (("log", log), ("lens", lens)):
+            (folder / f"{name}.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+        return folder
+
+    @staticmethod
+    def line(step, layer, head, name, planted, noise):
+        value = uniform(name, noise)
+        return {"step": step, "tokens": 512 * step, "layer": layer, "head": head, "metric": name,
+                "value": value if planted is None else planted + noise.gauss(0, 0.002),
+                "baseline": UNIFORM[name], "n": 512}
+
+    def start(self, *args):
+        return subprocess.run([PYTHON, "-B", SCRIPT, *map(str, args)], text=True, timeout=120,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def report(self, *args):
+        """(page, its data)."""
+        done = self.start(self.run_dir, *args)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.page = Path(done.stdout.strip()).read_text()
+        found = re.search(r'id="report-data">(.*?)</script>', self.page, re.S)
+        return self.page, json.loads(found[1])
+
+    def verdicts(self, data):
+        return [claim["verdict"] for claim in data["claims"]]
+
+    def refuse(self, part, *args):
+        done = self.start(*args)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn(part, done.stderr)
+        self.assertNotIn("Traceback", done.stderr)
+
+
+class Planted(Report):
+    def test_heads_depth_and_change_point(self):
+        def value(name, step, layer, head):
+            if (name, layer, head) == ("sink", 1, 2):
+                return 0.45
+            if (name, layer, head) == ("sink", 1, 1):
+                return 0.28  # below Gu's threshold
+            if name == "entropy" and (layer, head) == (2, 0):
+                return 0.02 if step > 300 else 1.0  # a head that collapses
+            if step > 1 and name == "distance":
+                return 10 + 10 * layer
+            if step > 1 and name == "local":
+                return 0.85 - 0.1 * layer  # half of the way from 0.4 is 0.7
+            return 150 if (name, step, layer, head) == ("max_logit", 400, 3, 1) else None
+
+        self.write_run(value=value)
+        page, data = self.report()
+        types = {(x["layer"], x["head"]): x["types"] for x in data["heads"]}
+        self.assertEqual((types[1, 2], types[1, 1]), (["sink", "local"], ["local"]))
+        self.assertTrue(all(types[0, head] == ["local"] for head in range(3)))
+        self.assertFalse(any("local" in types[layer, h] for layer in (2, 3) for h in range(3)))
+        self.assertEqual([data["max_logit"][k] for k in ("step", "layer", "head")], [400, 3, 1])
+        self.assertEqual([(x["layer"], x["head"], x["step"], x["at_end"])
+                          for x in data["collapsed"]], [(2, 0, 310, True)])
+        self.assertEqual(self.verdicts(data)[4], "supported")
+        self.assertEqual(self.verdicts(data)[6], "supported")
+        points = data["stages"]["points"]
+        self.assertEqual([(x["metric"], x["layer"], x["head"]) for x in points],
+                         [("entropy", 2, 0)])
+        self.assertTrue(300 <= points[0]["from_step"] < points[0]["to_step"] <= 310, points)
+        for i in (0, 2, 3, 5):
+            self.assertEqual(self.verdicts(data)[i], "not testable")
+        self.assertIn("previous-token, induction, offset: needs probes, none recorded", page)
+        self.assertIn("&lt;b&gt;processor", page)
+
+    def test_layers_the_other_way_round(self):
+        self.write_run(value=lambda name, step, layer, head: {
+            "distance": 40 - 10 * layer, "local": 0.5 + 0.1 * layer}.get(name))
+        claim = self.report()[1]["claims"][4]
+        self.assertEqual(claim["verdict"], "not supported")
+        self.assertIn("the other way round", claim["figure"])
+
+    def test_overhead(self):
+        self.write_run(extra=0.004)
+        cost = self.report()[1]["overhead"]
+        self.assertAlmostEqual(cost["extra_seconds"], 0.004, delta=0.0005)
+        self.assertTrue(cost["extra_low"] <= 0.004 <= cost["extra_high"] + 0.0005)
+        self.assertAlmostEqual(cost["plain_step_seconds"], 0.1005, delta=0.0005)
+
+    def test_values_of_the_heat_map(self):
+        self.write_run(value=lambda name, step, layer, head:
+                       layer + head / 10 if name == "p_max" else None)
+        heat = self.report()[1]["heat"]
+        self.assertEqual((heat["steps"][0], heat["steps"][-1]), (1, 600))
+        last = heat["metrics"]["p_max"]["value"][-12:]
+        for i, found in enumerate(last):
+            self.assertAlmostEqual(found, i // 3 + i % 3 / 10, delta=0.02)
+        self.assertEqual(heat["metrics"]["distance"]["baseline"], [30] * 61)
+
+
+class Nothing(Report):
+    """Where nothing is planted, nothing is found."""
+
+    def test_uniform_heads(self):
+        self.write_run(layers=5)
+        data = self.report()[1]
+        self.assertEqual(self.verdicts(data),
+                         ["not testable", "supported", "not testable", "not testable",
+                          "not supported", "not testable", "not supported"])
+        self.assertFalse(any(x["types"] for x in data["heads"]))
+        self.assertEqual((data["collapsed"], data["stages"]["points"]), ([], []))
+
+    def test_learning_that_only_slows_down_has_no_stages(self):
+        self.write_run(value=lambda name, step, layer, head: {
+            "entropy": 0.5 + 0.5 * math.exp(-step / (30 + 40 * head)),
+            "sink": 0.2 - 0.16 / (1 + step / 40)}.get(name))
+        data = self.report()[1]
+        self.assertEqual(self.verdicts(data)[6], "not supported")
+        self.assertGreater(data["stages"]["set_aside"], 0)
+
+    def test_a_pattern_at_initialisation(self):
+        self.write_run(value=lambda name, step, layer, head: 0.6 if name == "local" else None)
+        self.assertEqual(self.verdicts(self.report()[1])[1], "not supported")
+
+    def test_three_layers_are_too_few_for_levels(self):
+        self.write_run(layers=3, value=lambda name, step, layer, head:
+                       {"distance": 10 + 10 * layer, "local": 0.9 - 0.2 * layer}.get(name))
+        claim = self.report()[1]["claims"][4]
+        self.assertEqual(claim["verdict"], "not testable")
+        self.assertIn("0.17", claim["figure"])
+
+    def test_few_samples(self):
+        self.write_run(samples=6)
+        data = self.report()[1]
+        self.assertEqual(self.verdicts(data)[6], "not testable")
+        self.assertIn("it takes", data["overhead"]["reason"])
+
+
+class Page(Report):
+    def test_is_one_small_file(self):
+        self.write_run(layers=12, heads=12, samples=199, every=2)
+        page, _ = self.report()
+        self.assertLess(len(page.encode()), 5e6)
+        self.assertNotRegex(page, r"https?://|@import|<link rel=.stylesheet|src=")
+        ids = re.findall(r'\sid="([^"]*)"', page)
+        for used in re.findall(r'url\(#([^)]*)\)|href="#([^"]*)"', page):
+            self.assertIn("".join(used), ids)
+
+    def test_compares(self):
+        self.write_run()
+        other = self.write_run(layers=2, folder=self.dir / "other")
+        page, _ = self.report("--compare", other, "-o", self.dir / "both.html")
+        for part in ("other: training", "Also the means of other", "runs that are compared"):
+            self.assertIn(part, page)
+        self.assertEqual(sorted(self.dir.glob("*.tmp")), [])
+
+
+class Damaged(Report):
+    def test_no_run(self):
+        self.refuse("no such folder", self.dir / "absent")
+        self.refuse("is no run", self.dir)
+        self.write_run(samples=6)
+        self.refuse("no/report.html", self.run_dir, "-o", self.dir / "no/report.html")
+        self.refuse("absent", self.run_dir, "--compare", self.dir / "absent")
+
+    def test_help_has_examples(self):
+        self.assertIn("--compare runs/second", self.start("--help").stdout)
+
+    def test_no_samples(self):
+        self.write_run(samples=6)
+        (self.run_dir / "lens.jsonl").unlink()
+        page, data = self.report()
+        self.assertIn("quern train --lens-every N samples it", page)
+        self.assertEqual(set(self.verdicts(data)), {"not testable"})
+
+    def test_lines_that_say_nothing(self):
+        self.write_run(samples=6)
+        good = {"step": 60, "tokens": 30720, "layer": 0, "head": 0, "metric": "sink",
+                "value": 0.5, "baseline": 0.04, "n": 512}
+        bad = [{**good, "layer": 10**9}, {**good, "head": -1}, {**good, "step": "x"},
+               {**good, "n": None}, {**good, "metric": 3}, [], "{"]
+        with open(self.run_dir / "lens.jsonl", "a") as file:
+            for line in bad:
+                file.write((line if isinstance(line, str) else json.dumps(line)) + "\n")
+            for value in ("NaN", "null", "1e999", "-1e308"):
+                file.write(json.dumps({**good, "head": 1}).replace("0.5", value) + "\n")
+            file.write(json.dumps(good)[:40])
+        with open(self.run_dir / "log.jsonl", "a") as file:
+            file.write('{"step":61,"tokens":31232,"loss":NaN}\n\xff')
+        page, data = self.report()
+        self.assertIn("lens.jsonl: 8 of ", data["notes"][0] + data["notes"][1])
+        self.assertIn("log.jsonl: 2 of ", data["notes"][0] + data["notes"][1])
+        self.assertIsNone(data["heads"][1]["sink"][0])
+
+    def test_every_file_may_be_damaged(self):
+        self.write_run(samples=6)
+        for name, content in (("config.json", b"[" * 100000), ("run.json", b"[1]"),
+                              ("log.jsonl", b"{}\n\xff\x00"), ("lens.jsonl", b"")):
+            (self.run_dir / name).write_bytes(content)
+            self.report()
+
+
+if __name__ == "__main__":
+    if not PYTHON:
+        print("skipped: no python3 with matplotlib")
+        sys.exit(77)
+    unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]])
