@@ -103,7 +103,8 @@ void qn_model_destroy(qn_model *m) {
 /* ---- misuse -------------------------------------------------------------------------- */
 
 static qn_status wrong_mode(const qn_model *m, const char *pass, const char *expected) {
-    static const char *const names[] = {"QN_PLAN_TRAIN", "QN_PLAN_EVAL", "QN_PLAN_GENERATE"};
+    static const char *const names[] = {"QN_PLAN_TRAIN", "QN_PLAN_EVAL", "QN_PLAN_INSPECT",
+                                        "QN_PLAN_GENERATE"};
     return qn_error(QN_CODE_INVALID, "%s: the model is planned for %s; expected %s", pass,
                     names[m->plan.options.mode], expected);
 }
@@ -234,17 +235,6 @@ qn_status qn_model_evaluate(qn_model *m, const qn_batch *batch, double *loss_sum
 
 /* ---- generation -------------------------------------------------------------------------- */
 
-/* (B,V) of words from rows that are longer. */
-static qn_status fetch_logits(qn_model *m, const qn_tensor *from, float *logits) {
-    const int64_t V = m->config.vocab_size;
-    for (int64_t b = 0; b < from->shape[0]; b++) {
-        const float *row = (const float *)from->data + b * from->stride[0];
-        QN_TRY(m->ops->copy(m->stream, logits + b * V, row, (size_t)V * sizeof(float),
-                            QN_COPY_TO_HOST));
-    }
-    return QN_OK;
-}
-
 qn_status qn_model_extend(qn_model *m, const int32_t *tokens, int64_t start, int64_t count,
                           float *logits) {
     const qn_plan_options *o = &m->plan.options;
@@ -261,15 +251,5 @@ qn_status qn_model_extend(qn_model *m, const int32_t *tokens, int64_t start, int
     last = qn_from(last, (count - 1) * C);
     last.shape[0] = B;
     last.stride[0] = count * C;
-    const qn_tensor head = qn_head(m);
-    qn_gemm_args args = {
-        .a = last,
-        .b = head,
-        .c = qn_tensor_2d(qn_buffer_at(m, QN_BUF_LOGITS, 0), QN_F32, B, head.shape[0]),
-        .transpose_b = true,
-        .compute = o->compute,
-        .workspace = qn_buffer_at(m, QN_BUF_WORKSPACE, 0)};
-    QN_TRY(m->ops->gemm(m->stream, &args));
-    QN_TRY(fetch_logits(m, &args.c, logits));
-    return m->ops->stream_sync(m->stream);
+    return qn_read_logits(m, last, logits);
 }

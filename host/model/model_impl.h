@@ -97,6 +97,10 @@ qn_status qn_check_training(const qn_model *m, const char *pass);
  * place, and lost to the caller. Waits for the device. */
 qn_status qn_set_param(qn_model *m, const qn_param *p, int64_t first, float *values, int64_t count);
 
+/* logits.c: logits (rows,V), in host memory, of rows (rows,C) that the final norm made; at most
+ * qn_logit_rows of the plan. Waits for the device. */
+qn_status qn_read_logits(qn_model *m, qn_tensor x, float *logits);
+
 /* transformer.c: the passes over the blocks. The batch lies in the device's buffers. */
 qn_status qn_forward_blocks(qn_model *m);
 /* The sum of the losses goes to element `slot` of QN_BUF_LOSS_SUMS. */

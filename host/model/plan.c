@@ -55,10 +55,16 @@ static void place_scratch(layout *l, qn_buffer_id id, const char *name, qn_dtype
     place(l, id, name, QN_GROUP_SCRATCH, dtype, rows, cols, 1);
 }
 
+/* What activations.h reads of each layer. */
+static bool is_inspected(qn_buffer_id id) {
+    return id == QN_BUF_RESID_IN || id == QN_BUF_QKV || id == QN_BUF_QK;
+}
+
 /* What every block makes: one copy a layer where it is kept, else one shared. */
 static void place_of_block(layout *l, qn_buffer_id id, const char *name, qn_dtype dtype,
                            int64_t rows, int64_t cols, bool keep) {
-    bool kept = l->train && keep;
+    const bool inspect = l->plan->options.mode == QN_PLAN_INSPECT;
+    const bool kept = (l->train && keep) || (inspect && is_inspected(id));
     place(l, id, name, kept ? QN_GROUP_ACTIVATIONS : QN_GROUP_SCRATCH, dtype, rows, cols,
           kept ? l->plan->config.n_layers : 1);
 }
@@ -152,11 +158,11 @@ static void place_head(layout *l) {
     }
     place_scratch(l, QN_BUF_FINAL_RSTD, "final norm scale", QN_F32, l->N, 1);
     place_scratch(l, QN_BUF_FINAL_NORM, "final norm", l->storage, l->N, l->C);
-    if (o->mode == QN_PLAN_GENERATE) {
-        place_scratch(l, QN_BUF_LOGITS, "logits", QN_F32, o->batch_size,
-                      qn_table_rows(c->vocab_size));
-        return;
+    const int64_t logit_rows = qn_logit_rows(o);
+    if (logit_rows) {
+        place_scratch(l, QN_BUF_LOGITS, "logits", QN_F32, logit_rows, qn_table_rows(c->vocab_size));
     }
+    if (o->mode == QN_PLAN_GENERATE) return;
     place_scratch(l, QN_BUF_LOSSES, "losses", QN_F32, l->N, 1);
     place_scratch(l, QN_BUF_LOSS_SUMS, "loss sums", QN_F32, o->grad_accum + 1, 1);
 }

@@ -71,7 +71,7 @@ static void ask_linears(asker *k) {
 }
 
 static void ask_logits(asker *k) {
-    const int64_t B = k->options->batch_size, rows = qn_table_rows(k->config->vocab_size);
+    const int64_t B = qn_logit_rows(k->options), rows = qn_table_rows(k->config->vocab_size);
     ask_gemm(k, (qn_gemm_args){.a = qn_tensor_2d(NULL, k->storage, B, k->C),
                                .b = qn_tensor_2d(NULL, k->storage, rows, k->C),
                                .c = qn_tensor_2d(NULL, QN_F32, B, rows),
@@ -165,11 +165,8 @@ size_t qn_workspace_bytes(const qn_plan *plan, qn_backend *backend) {
                .train = o->mode == QN_PLAN_TRAIN};
     ask_linears(&k);
     ask_attention(&k);
-    if (o->mode == QN_PLAN_GENERATE) {
-        ask_logits(&k);
-    } else {
-        ask_classifier(&k);
-    }
+    if (qn_logit_rows(o)) ask_logits(&k);
+    if (o->mode != QN_PLAN_GENERATE) ask_classifier(&k);
     if (k.train) ask_backward(&k);
     return k.most;
 }

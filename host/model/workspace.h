@@ -8,4 +8,7 @@
  * SIZE_MAX where no memory would suffice. */
 size_t qn_workspace_bytes(const qn_plan *plan, qn_backend *backend);
 
+/* Rows of logits that a plan keeps at a time (logits.c); 0: it has none. */
+int64_t qn_logit_rows(const qn_plan_options *options);
+
 #endif

@@ -12,14 +12,25 @@ extern "C" {
 /* Keys nearer than this are local to a query. */
 enum { QN_LENS_LOCAL_WINDOW = 16 };
 
-/* A measure of one head, over the rows of all passes that were sampled. */
+/* A measure of a head, of a layer (head −1) or of the model (layer −1 too). */
 typedef struct qn_lens_figure {
     int64_t layer, head;
-    const char *metric; /* a static name, see qn_lens_metrics */
+    const char *metric; /* a static name */
     double value;       /* NaN where n is 0 */
-    double baseline;    /* what uniform attention over the visible keys gives; NaN: there is none */
-    int64_t n;          /* rows it was taken over */
+    double baseline;    /* what chance, or uniform attention, would give; NaN: there is none */
+    int64_t n;          /* what it was taken over: rows, pairs, tokens */
+    int64_t at;         /* which of several: a distance, another layer; −1: there is one */
+    double error;       /* standard error; NaN: not known */
 } qn_lens_figure;
+
+/* Figures in the order they were added; {0} has none. */
+typedef struct qn_lens_figures {
+    qn_lens_figure *items;
+    int64_t count, capacity;
+} qn_lens_figures;
+
+qn_status qn_lens_add(qn_lens_figures *figures, qn_lens_figure figure);
+void qn_lens_figures_free(qn_lens_figures *figures);
 
 enum { QN_LENS_METRICS = 6 };
 

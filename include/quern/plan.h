@@ -26,6 +26,7 @@ extern const char *const qn_recompute_names[];
 typedef enum qn_plan_mode {
     QN_PLAN_TRAIN,    /* forward, backward, optimizer */
     QN_PLAN_EVAL,     /* forward and losses */
+    QN_PLAN_INSPECT,  /* the same, what activations.h reads kept */
     QN_PLAN_GENERATE, /* forward with a KV cache of seq_len positions, logits */
 } qn_plan_mode;
 
@@ -106,7 +107,7 @@ typedef enum qn_buffer_id {
     QN_BUF_D_FFN,         /* (N,F) */
     QN_BUF_CACHE_K,       /* (B,seq_len,Hkv·D) per layer */
     QN_BUF_CACHE_V,
-    QN_BUF_LOGITS,    /* (B,qn_table_rows(V)) */
+    QN_BUF_LOGITS,    /* (qn_logit_rows,qn_table_rows(V)) */
     QN_BUF_WORKSPACE, /* the most that any operation asks */
     QN_N_BUFFERS,
 } qn_buffer_id;

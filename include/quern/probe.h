@@ -1,0 +1,95 @@
+/* probe.h: what the heads and layers of a model do with chosen tokens. Each probe runs a
+ * QN_PLAN_INSPECT model over tokens of its own or over the caller's, reads what the pass left
+ * (activations.h), computes in double, and adds figures. docs/lens.md has every metric with its
+ * formula, its baseline and what its n counts. */
+#ifndef QUERN_PROBE_H
+#define QUERN_PROBE_H
+
+#include "quern/lens.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Text to probe with, in host memory: batches of the model's plan, the caller's. A target below 0
+ * is padding: its token counts in no probe. */
+typedef struct qn_probe_text {
+    const qn_batch *batches;
+    int64_t n_batches;
+} qn_probe_text;
+
+/* ---- patterns of heads, on random tokens; a function of (model, seed) ---------------------- */
+
+/* previous_token, induction, offset (the strongest distance, as `at`, over all that fit). Tokens
+ * are drawn from [first, end), the ids of ordinary words; a sequence begins with `bos` unless that
+ * is −1. */
+typedef struct qn_probe_tokens {
+    int32_t first, end, bos;
+    uint64_t seed;
+} qn_probe_tokens;
+
+qn_status qn_probe_patterns(qn_model *model, const qn_probe_tokens *tokens, qn_lens_figures *out);
+
+/* ---- q and k of a text ----------------------------------------------------------------------- */
+
+/* q_norm, k_norm, q_participation, k_participation, q_rank, k_rank, q_anisotropy, k_anisotropy. */
+qn_status qn_probe_geometry(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
+
+/* profile (b(Δ), Δ as `at`) and position_share of models with rotary positions; nothing of
+ * others. */
+qn_status qn_probe_distance(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
+
+/* ---- what a head is worth ---------------------------------------------------------------------
+ */
+
+/* Mean loss of the text in nats a token. */
+qn_status qn_probe_loss(qn_model *model, const qn_probe_text *text, double *loss);
+
+/* Sets the columns of the output projection that read a head to zero, or back. */
+typedef struct qn_ablation qn_ablation;
+qn_status qn_ablate_head(qn_model *model, int64_t layer, int64_t head, qn_ablation **out);
+qn_status qn_ablation_undo(qn_ablation *ablation); /* and frees it */
+
+/* ablation: the loss of the text without the head, less that with it; of one head, or of every
+ * head where layer is −1. */
+qn_status qn_probe_ablation(qn_model *model, const qn_probe_text *text, int64_t layer, int64_t head,
+                            qn_lens_figures *out);
+
+/* ---- the residual stream -----------------------------------------------------------------------
+ */
+
+/* lens_accuracy, lens_loss, lens_entropy, lens_kl at each depth 0 … n_layers, as `layer`
+ * (nostalgebraist's logit lens). */
+qn_status qn_probe_logit_lens(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
+
+/* cka: linear centred kernel alignment of the residual at depth `layer` with that at depth
+ * `at` > `layer`, over the tokens of the text (Kornblith et al. 1905.00414). */
+qn_status qn_probe_similarity(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
+
+/* ---- words --------------------------------------------------------------------------------------
+ */
+
+typedef struct qn_word_pair {
+    int32_t a, b; /* token ids */
+} qn_word_pair;
+
+typedef struct qn_word_pairs {
+    const qn_word_pair *items;
+    int64_t count;
+} qn_word_pairs;
+
+/* {q,k,embedding}_synonym_{cosine,auc}, and the same of antonyms: centred cosines of the mean
+ * vectors of words, over their occurrences in the text, of pairs against pairs matched by
+ * frequency; of a head by q and k before rotation, of the model (layer −1) by the embeddings;
+ * {row}_synonym_{cosine,auc} by rows of scores against fixed keys, which no change of basis of q
+ * and k alters. `seed` draws the matched pairs, the re-pairings and the bootstrap. Pairs whose
+ * words occur fewer than a few times are left out; too few pairs give figures of n pairs and NaN.
+ */
+qn_status qn_probe_synonyms(qn_model *model, const qn_probe_text *text,
+                            const qn_word_pairs *synonyms, const qn_word_pairs *antonyms,
+                            uint64_t seed, qn_lens_figures *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
