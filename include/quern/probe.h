@@ -66,6 +66,20 @@ qn_status qn_probe_logit_lens(qn_model *model, const qn_probe_text *text, qn_len
  * `at` > `layer`, over the tokens of the text (Kornblith et al. 1905.00414). */
 qn_status qn_probe_similarity(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
 
+/* ---- parameters -------------------------------------------------------------------------------
+ */
+
+/* Wq, Wk and the embeddings as they were. */
+typedef struct qn_probe_origin qn_probe_origin;
+
+/* Copies them, from the model of a run's first checkpoint, which outlives the copy. */
+qn_status qn_probe_origin_take(qn_model *model, qn_probe_origin **out);
+void qn_probe_origin_free(qn_probe_origin *origin);
+
+/* change_q, change_k of each layer, change_embedding: ‖W − W₀‖/‖W₀‖ of the same model with what
+ * parameters it has now. */
+qn_status qn_probe_change(qn_model *model, const qn_probe_origin *origin, qn_lens_figures *out);
+
 /* ---- words --------------------------------------------------------------------------------------
  */
 
