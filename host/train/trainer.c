@@ -408,6 +408,13 @@ static qn_status log_step(training *t, const qn_step_report *r) {
     return qn_run_log_append(&t->log, line);
 }
 
+static qn_status log_sample(training *t, const qn_step_report *r) {
+    const qn_lens_figure *figures;
+    int64_t count;
+    QN_TRY(qn_lens_read(t->lens, &figures, &count));
+    return qn_lens_log_figures(figures, count, r->step, r->tokens, &t->lens_log);
+}
+
 static qn_status evaluate(training *t, qn_step_report *r) {
     qn_eval_result result;
     const bool last = t->state.step == t->options.steps;
@@ -448,8 +455,7 @@ static qn_status run(training *t, qn_train_result *out) {
         QN_TRY_IN(t->backend, "step", train_step(t, report));
         const bool end = t->state.step == o->steps;
         QN_TRY(log_step(t, report));
-        if (is_sampled(t, report->step))
-            QN_TRY(qn_lens_log(t->lens, report->step, report->tokens, &t->lens_log));
+        if (is_sampled(t, report->step)) QN_TRY(log_sample(t, report));
         if (end || due(t->state.step, o->eval_every))
             QN_TRY_IN(t->backend, "evaluation", evaluate(t, report));
         out->interrupted =

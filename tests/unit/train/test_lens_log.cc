@@ -1,5 +1,7 @@
-// test_lens_log.cc: attention sampled while a run trains, on both storages: what lens.jsonl has,
-// and what the run does not notice.
+// test_lens_log.cc: figures as lines, and attention sampled while a run trains: what lens.jsonl
+// has, and what the run does not notice.
+#include "train/lens_log.h"
+
 #include <jansson.h>
 
 #include <map>
@@ -15,6 +17,43 @@ struct Figure {
     double value, baseline; // NaN: null
     int64_t tokens, n;
 };
+
+std::string lines(const std::vector<qn_lens_figure> &figures) {
+    TempDir dir;
+    qn_run_log log;
+    EXPECT_OK(qn_run_log_open((dir / "lens.jsonl").c_str(), 0, &log));
+    EXPECT_OK(qn_lens_log_figures(figures.data(), (int64_t)figures.size(), 3, 4000000000, &log));
+    qn_run_log_close(&log);
+    return TempDir::read(dir / "lens.jsonl");
+}
+
+TEST(Figures, OfHeadsLayersAndTheModel) {
+    EXPECT_EQ(lines({{0, 2, "sink", 0.25, 0.125, 5000000000, -1, NAN},
+                     {1, -1, "change_q", 1e-12, 0, 9, -1, NAN},
+                     {-1, -1, "lens_loss", 3, NAN, 1, -1, NAN}}),
+              R"({"step":3,"tokens":4000000000,"layer":0,"head":2,"metric":"sink",)"
+              R"("value":0.25,"baseline":0.125,"n":5000000000})"
+              "\n"
+              R"({"step":3,"tokens":4000000000,"layer":1,"head":null,"metric":"change_q",)"
+              R"("value":1e-12,"baseline":0,"n":9})"
+              "\n"
+              R"({"step":3,"tokens":4000000000,"layer":null,"head":null,"metric":"lens_loss",)"
+              R"("value":3,"baseline":null,"n":1})"
+              "\n");
+}
+
+TEST(Figures, HaveAPlaceAndAnErrorWhereThereAreSuch) {
+    EXPECT_EQ(
+        lines({{0, 0, "offset", 1, 0.5, 8, 0, NAN}, {0, 0, "q_synonym_auc", NAN, 0.5, 0, 7, 0.5}}),
+        R"({"step":3,"tokens":4000000000,"layer":0,"head":0,"metric":"offset",)"
+        R"("value":1,"baseline":0.5,"n":8,"at":0})"
+        "\n"
+        R"({"step":3,"tokens":4000000000,"layer":0,"head":0,"metric":"q_synonym_auc",)"
+        R"("value":null,"baseline":0.5,"n":0,"at":7,"error":0.5})"
+        "\n");
+}
+
+TEST(Figures, NoneLeaveNoLine) { EXPECT_EQ(lines({}), ""); }
 
 class LensLog : public TinyRun {
   protected:
