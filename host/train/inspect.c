@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "quern/loader.h"
+#include "train/inspect_draw.h"
 #include "train/probe_sample.h"
 
 const char *const qn_inspect_names[] = {"patterns", "geometry",   "distance",
@@ -14,7 +15,16 @@ struct qn_inspector {
     unsigned parts; /* those of the options that the data allow */
     qn_probe_tokens random;
     qn_probe_sample held_out, words;
+    qn_sentences sentences;
 };
+
+/* Austen's first sentence; one whose end repeats its beginning; one that takes a view back. */
+static const char *const own_sentences[] = {
+    "It is a truth universally acknowledged, that a single man in possession of a good fortune, "
+    "must be in want of a wife.",
+    "The old house on the hill was cold, and the old house on the hill was",
+    "She gave her sister the letter, because she could not read it herself."};
+enum { OWN_SENTENCES = sizeof own_sentences / sizeof *own_sentences };
 
 static bool has(const qn_inspector *i, qn_inspect_part part) { return i->parts >> part & 1; }
 
@@ -25,13 +35,14 @@ static void leave_out(qn_inspector *i, unsigned parts, const char *reason) {
     i->parts &= ~parts;
 }
 
-/* ---- random tokens -----------------------------------------------------------------------------
- */
+/* ---- random tokens --------------------------------------------------------------------------- */
 
-/* Ids of ordinary pieces: behind the control and byte pieces that a vocabulary begins with, and
- * without the boundary. */
-static qn_probe_tokens ordinary_tokens(const qn_model *model, const qn_dataset *dataset,
-                                       uint64_t seed) {
+* /
+
+    /* Ids of ordinary pieces: behind the control and byte pieces that a vocabulary begins with, and
+     * without the boundary. */
+    static qn_probe_tokens ordinary_tokens(const qn_model *model, const qn_dataset *dataset,
+                                           uint64_t seed) {
     const qn_config *config = &qn_model_plan(model)->config;
     const qn_tokenizer *tokenizer = dataset ? dataset->tokenizer : NULL;
     const int64_t known = dataset && dataset->vocab_size ? dataset->vocab_size : config->vocab_size;
@@ -44,8 +55,7 @@ static qn_probe_tokens ordinary_tokens(const qn_model *model, const qn_dataset *
     return (qn_probe_tokens){first, end, bos, seed};
 }
 
-/* ---- text
- * ---------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------------------------------------------ */
 
 static qn_status read_text(const qn_model *model, const qn_dataset *dataset, const char *pattern,
                            int64_t max_tokens, qn_probe_sample *out) {
@@ -69,8 +79,23 @@ static qn_status read_texts(qn_inspector *i, const qn_model *model, const qn_dat
     return read_text(model, dataset, dataset->train_pattern, o->word_tokens, &i->words);
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------------------- */
+/* ---- sentences ------------------------------------------------------------------------------- */
+
+* /
+
+    static qn_status read_sentences(qn_inspector *i, const qn_model *model,
+                                    const qn_dataset *dataset) {
+    const qn_inspect_options *o = i->options;
+    const int64_t T = qn_model_plan(model)->options.seq_len;
+    if (!has(i, QN_INSPECT_PICTURES)) return QN_OK;
+    return qn_sentences_encode(dataset->tokenizer, i->random.bos,
+                               o->sentences ? o->sentences : own_sentences,
+                               o->sentences ? o->n_sentences : OWN_SENTENCES, T, &i->sentences);
+}
+
+const qn_sentences *qn_inspector_sentences(const qn_inspector *i) { return &i->sentences; }
+
+/* ---- opening --------------------------------------------------------------------------------- */
 
 qn_status qn_inspector_open(const qn_model *model, const qn_dataset *dataset, const char *data,
                             const qn_inspect_options *options, qn_inspector **out) {
@@ -87,7 +112,12 @@ qn_status qn_inspector_open(const qn_model *model, const qn_dataset *dataset, co
     } else {
         status = qn_dataset_check_vocab(dataset, data, qn_model_plan(model)->config.vocab_size,
                                         "the model");
+        if (!dataset->tokenizer) {
+            leave_out(i, 1U << QN_INSPECT_SYNONYMS | 1U << QN_INSPECT_PICTURES,
+                      "the data folder has no tokenizer.model: synonyms and pictures are left out");
+        }
         if (!status) status = read_texts(i, model, dataset);
+        if (!status) status = read_sentences(i, model, dataset);
     }
     if (status) {
         qn_inspector_close(i);
@@ -101,11 +131,11 @@ void qn_inspector_close(qn_inspector *i) {
     if (!i) return;
     qn_probe_sample_free(&i->held_out);
     qn_probe_sample_free(&i->words);
+    qn_sentences_free(&i->sentences);
     free(i);
 }
 
-/* ---- measuring
- * ------------------------------------------------------------------------------------ */
+/* ---- measuring ------------------------------------------------------------------------------- */
 
 static qn_status measure_part(const qn_inspector *i, qn_model *model, qn_inspect_part part,
                               qn_lens_figures *out) {
@@ -128,11 +158,18 @@ static qn_status measure_part(const qn_inspector *i, qn_model *model, qn_inspect
     }
 }
 
-qn_status qn_inspector_measure(const qn_inspector *i, qn_model *model, qn_lens_figures *out) {
+static void tell_part(const qn_inspector *i, const qn_inspect_place *place, qn_inspect_part part) {
     const qn_inspect_options *o = i->options;
+    if (!o->on_part) return;
+    const double done = place->done + place->share * (double)part / QN_N_INSPECT_PARTS;
+    o->on_part(o->context, place->step, qn_inspect_names[part], done);
+}
+
+qn_status qn_inspector_measure(const qn_inspector *i, qn_model *model,
+                               const qn_inspect_place *place, qn_lens_figures *out) {
     for (qn_inspect_part part = 0; part < QN_N_INSPECT_PARTS; part++) {
         if (!has(i, part)) continue;
-        if (o->on_part) o->on_part(o->context, qn_inspect_names[part]);
+        tell_part(i, place, part);
         QN_TRY(
             qn_context(measure_part(i, model, part, out), "probe of %s", qn_inspect_names[part]));
     }

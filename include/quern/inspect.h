@@ -34,7 +34,8 @@ typedef struct qn_inspect_options {
     int64_t layer, head; /* to ablate; −1: every head */
     uint64_t seed;
     void (*on_note)(void *context, const char *message); /* nullable: what is left out, and why */
-    void (*on_part)(void *context, const char *name);    /* nullable: what begins */
+    /* Nullable: a part of the checkpoint of a step begins; `done` of all the work is. */
+    void (*on_part)(void *context, int64_t step, const char *part, double done);
     void *context;
 } qn_inspect_options;
 
@@ -48,9 +49,42 @@ qn_status qn_inspector_open(const qn_model *model, const qn_dataset *dataset, co
                             const qn_inspect_options *options, qn_inspector **out);
 void qn_inspector_close(qn_inspector *inspector);
 
+/* Where a checkpoint stands in the work: what on_part hears. */
+typedef struct qn_inspect_place {
+    int64_t step, tokens; /* done and read by the run */
+    double done, share;   /* of the work: before it, and its own */
+} qn_inspect_place;
+
 /* Adds the figures of every part but pictures. */
 qn_status qn_inspector_measure(const qn_inspector *inspector, qn_model *model,
-                               qn_lens_figures *out);
+                               const qn_inspect_place *place, qn_lens_figures *out);
+
+/* ---- the checkpoints of a run -----------------------------------------------------------------
+ */
+
+typedef struct qn_inspect_target {
+    char *folder;         /* with config.json and weights */
+    int64_t step, tokens; /* done and read by then */
+} qn_inspect_target;
+
+typedef struct qn_inspect_targets {
+    qn_inspect_target *items; /* ascending steps */
+    int64_t count;
+} qn_inspect_targets;
+
+/* The probes of a run and the newest of its checkpoints, or, where step is not −1, the one of that
+ * step alone; QN_CODE_USAGE where there is none. `note` (nullable) hears of damaged ones. */
+qn_status qn_inspect_targets_find(const char *run, int64_t step,
+                                  void (*note)(void *context, const char *message), void *context,
+                                  qn_inspect_targets *out);
+void qn_inspect_targets_free(qn_inspect_targets *targets);
+
+/* Measures one checkpoint after the other in `model`, which has the config of all, and writes
+ * DIR/inspect.jsonl and DIR/pictures.jsonl (docs/lens.md; where dir is NULL, nothing), each whole
+ * or not at all. Where the first is of step 0 the change since then is measured too. *last
+ * gets the figures of the last. */
+qn_status qn_inspect_all(const qn_inspector *inspector, qn_model *model,
+                         const qn_inspect_targets *targets, const char *dir, qn_lens_figures *last);
 
 #ifdef __cplusplus
 }

@@ -30,6 +30,11 @@ typedef struct qn_probe_tokens {
 
 qn_status qn_probe_patterns(qn_model *model, const qn_probe_tokens *tokens, qn_lens_figures *out);
 
+/* Attention weights of a head in the model's last pass: rows 0 … count − 1 of sequence b, (count,
+ * count), row i over keys j ≤ i, 0 where a key is not visible. */
+qn_status qn_probe_weights(qn_model *model, int64_t layer, int64_t head, int64_t b, int64_t count,
+                           double *out);
+
 /* ---- q and k of a text ----------------------------------------------------------------------- */
 
 /* q_norm, k_norm, q_participation, k_participation, q_rank, k_rank, q_anisotropy, k_anisotropy. */
