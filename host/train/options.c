@@ -85,6 +85,10 @@ static const qn_option table[] = {
         "checkpoints kept for good: those at multiples of N steps; 0: none"),
     INT(lens_every, "lens-every", "0", 0, MANY, RESUMABLE, "N",
         "steps between samples of attention, which go into the run's lens.jsonl; 0: none"),
+    INT(lens_probes, "lens-probes", "0", 0, MANY, RESUMABLE, "N",
+        "small checkpoints (no optimizer state) in the run's probes/ for `quern inspect`: at steps "
+        "0, "
+        "1, 2, 4, ... 512, then every N, and the last; 0: none"),
     STRING(backend, "backend", "auto", RESUMABLE, "NAME",
            "cpu, cuda, or auto for a GPU where there is one"),
     INT(threads, "threads", "0", 0, 4096, RESUMABLE, "N", "CPU threads; 0: one a core"),

@@ -41,7 +41,8 @@ typedef struct qn_train_options {
     int64_t eval_every, eval_tokens;
     double eval_overlap; /* share of a sequence */
     int64_t save_every, keep_last, keep_every;
-    int64_t lens_every; /* steps; 0: off */
+    int64_t lens_every;  /* steps; 0: off */
+    int64_t lens_probes; /* steps, as qn_snapshot_due has them; 0: off */
     char backend[QN_OPTION_TEXT];
     int64_t threads;
 } qn_train_options;
