@@ -37,12 +37,10 @@ static void leave_out(qn_inspector *i, unsigned parts, const char *reason) {
 
 /* ---- random tokens --------------------------------------------------------------------------- */
 
-* /
-
-    /* Ids of ordinary pieces: behind the control and byte pieces that a vocabulary begins with, and
-     * without the boundary. */
-    static qn_probe_tokens ordinary_tokens(const qn_model *model, const qn_dataset *dataset,
-                                           uint64_t seed) {
+/* Ids of ordinary pieces: behind the control and byte pieces that a vocabulary begins with, and
+ * without the boundary. */
+static qn_probe_tokens ordinary_tokens(const qn_model *model, const qn_dataset *dataset,
+                                       uint64_t seed) {
     const qn_config *config = &qn_model_plan(model)->config;
     const qn_tokenizer *tokenizer = dataset ? dataset->tokenizer : NULL;
     const int64_t known = dataset && dataset->vocab_size ? dataset->vocab_size : config->vocab_size;
@@ -81,10 +79,7 @@ static qn_status read_texts(qn_inspector *i, const qn_model *model, const qn_dat
 
 /* ---- sentences ------------------------------------------------------------------------------- */
 
-* /
-
-    static qn_status read_sentences(qn_inspector *i, const qn_model *model,
-                                    const qn_dataset *dataset) {
+static qn_status read_sentences(qn_inspector *i, const qn_model *model, const qn_dataset *dataset) {
     const qn_inspect_options *o = i->options;
     const int64_t T = qn_model_plan(model)->options.seq_len;
     if (!has(i, QN_INSPECT_PICTURES)) return QN_OK;
