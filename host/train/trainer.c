@@ -414,7 +414,14 @@ static qn_status log_sample(training *t, const qn_step_report *r) {
     const qn_lens_figure *figures;
     int64_t count;
     QN_TRY(qn_lens_read(t->lens, &figures, &count));
-    return qn_lens_log_figures(figures, count, r->step, r->tokens, &t->lens_log);
+    QN_TRY(qn_lens_log_figures(figures, count, r->step, r->tokens, &t->lens_log));
+    qn_lens_figures gradients = {0};
+    qn_status status = qn_lens_gradients(t->model, &gradients);
+    if (!status)
+        status =
+            qn_lens_log_figures(gradients.items, gradients.count, r->step, r->tokens, &t->lens_log);
+    qn_lens_figures_free(&gradients);
+    return status;
 }
 
 static qn_status evaluate(training *t, qn_step_report *r) {

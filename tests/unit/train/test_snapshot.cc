@@ -230,6 +230,13 @@ TEST_F(ProbedRun, MayBeginWithAResume) {
     EXPECT_EQ(listed(run), Steps{6});
 }
 
+TEST_F(ProbedRun, LeavesAWholeOneOfItsFirstStep) {
+    ASSERT_OK(train(false, 2));
+    mark(2);
+    ASSERT_OK(resume());
+    EXPECT_TRUE(marked(2));
+}
+
 TEST_F(ProbedRun, MakesADamagedOneOfItsFirstStepAgain) {
     ASSERT_OK(train(false, 2));
     const std::string second = weights(probe(2));
