@@ -18,6 +18,7 @@ static const char doc[] =
     "position, what each layer knows of the next token, whether synonyms draw together.\n"
     "With --run, every checkpoint of --lens-probes and the newest of all, into the run's "
     "inspect.jsonl and pictures.jsonl, which scripts/report.py draws; the table is of the last. "
+    "Ablation, a pass for every head, is of the last alone. "
     "docs/lens.md has every metric."
     "\v"
     "Examples:\n"
@@ -50,7 +51,7 @@ static const struct argp_option options[] = {
      "what to measure: patterns, geometry, distance, ablation, logit-lens, similarity, synonyms, "
      "pictures (default all)",
      2},
-    {"tokens", KEY_TOKENS, "N", 0, "held-out text that probes read (default 8192)", 2},
+    {"tokens", KEY_TOKENS, "N", 0, "held-out text that probes read (default 4096)", 2},
     {"word-tokens", KEY_WORD_TOKENS, "N", 0,
      "training text that the probe of synonyms reads (default 131072)", 2},
     {"batch-size", KEY_BATCH, "B", 0, "sequences at a time (default 8)", 2},
@@ -266,7 +267,7 @@ qn_status cmd_inspect(int argc, char **argv) {
     arguments a = {.choice = QN_MODEL_CHOICE,
                    .batch_size = 8,
                    .inspect = {.parts = (1U << QN_N_INSPECT_PARTS) - 1,
-                               .tokens = 8192,
+                               .tokens = 4096,
                                .word_tokens = 131072,
                                .wordnet = "/usr/share/wordnet",
                                .layer = -1,

@@ -163,7 +163,7 @@ static void tell_part(const qn_inspector *i, const qn_inspect_place *place, qn_i
 qn_status qn_inspector_measure(const qn_inspector *i, qn_model *model,
                                const qn_inspect_place *place, qn_lens_figures *out) {
     for (qn_inspect_part part = 0; part < QN_N_INSPECT_PARTS; part++) {
-        if (!has(i, part)) continue;
+        if (!has(i, part) || (part == QN_INSPECT_ABLATION && !place->last)) continue;
         tell_part(i, place, part);
         QN_TRY(
             qn_context(measure_part(i, model, part, out), "probe of %s", qn_inspect_names[part]));

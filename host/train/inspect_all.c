@@ -58,7 +58,7 @@ static qn_status look_at_all(const qn_inspector *inspector, qn_model *model,
         const qn_inspect_target *target = &targets->items[i];
         const qn_inspect_place place = {target->step, target->tokens,
                                         (double)i / (double)targets->count,
-                                        1 / (double)targets->count};
+                                        1 / (double)targets->count, i == targets->count - 1};
         qn_lens_figures_free(figures);
         status = look_at(inspector, model, target, &place, &origin, figures);
         if (!status) write_figures(figures_to, figures, &place);

@@ -53,6 +53,7 @@ void qn_inspector_close(qn_inspector *inspector);
 typedef struct qn_inspect_place {
     int64_t step, tokens; /* done and read by the run */
     double done, share;   /* of the work: before it, and its own */
+    bool last;            /* of the checkpoints: what every head is worth is measured there alone */
 } qn_inspect_place;
 
 /* Adds the figures of every part but pictures. */

@@ -96,7 +96,9 @@ class Inspection(ProgramTest):
         self.refuse(2, ["head", "9"], *inspect, "--parts", "ablation", "--ablate", "1.9")
         self.refuse(2, ["5"], *inspect, "--checkpoint", 5)
         other = write_data(self.dir / "large", vocab=4096)
-        write_json(other / "data.json", {"format": 1, "vocab_size": 4096, "boundary_id": 0})
+        part = {"tokens": 700, "bytes": 700, "documents": 1}
+        write_json(other / "data.json", {"format": 1, "quern": "0.1.0", "vocab_size": 4096,
+                                         "boundary_id": 0, "train": part, "val": part})
         self.refuse(2, ["4096", "280"], *inspect, "--data", other)
 
 
