@@ -15,6 +15,7 @@ build=(
     libjansson-dev          # JSON with line and column in its errors
     libxxhash-dev           # checksums of checkpoints
     zlib1g-dev              # inflates the default corpus
+    wordnet-base            # synonyms and antonyms, for the probe of words
     python3-matplotlib      # draws the training curve
 )
 test=(

@@ -1,147 +1,187 @@
-/* logit_lens.c: what the residual stream would predict if it were read at each depth
- * (nostalgebraist, 2020; without the trained maps of Belrose et al. 2303.08112). */
+/* logit_lens.c: what the residual stream predicts at each depth, through the final norm and the
+ * classifier's table (nostalgebraist 2020). */
 #include <math.h>
 #include <stdlib.h>
 
+#include "lens/probe_text.h"
 #include "quern/activations.h"
-#include "quern/probe.h"
 
-enum { ROWS = 64 }; /* read at a time */
+/* Tokens whose logits are in memory at once: the model's own distribution of a chunk is read once
+ * for all depths. */
+enum { CHUNK = 32 };
 
-/* Sums over tokens at one depth. */
-typedef struct sums {
-    double correct, loss, loss_square, entropy, divergence;
-} sums;
+typedef struct depth_sums {
+    double loss, entropy, kl;
+    int64_t hits;
+} depth_sums;
 
-typedef struct probe {
+typedef struct logit_lens {
     qn_model *model;
-    int64_t V, depths, count; /* count: tokens whose target counts */
-    sums *at;                 /* (depths) */
-    int64_t *seen;            /* (V): how often each target came */
-    float *final, *logits;    /* (ROWS,V) */
-} probe;
+    int64_t vocab_size, n_layers;
+    float *early, *final; /* (CHUNK,V) logits: at a depth, and the model's own */
+    double *p;            /* (CHUNK,V) the model's own distribution */
+    double final_lse[CHUNK];
+    depth_sums *sums; /* (n_layers + 1) */
+    int64_t *targets; /* (V) how often each is one */
+    int64_t n_tokens;
+} logit_lens;
 
-/* ---- a row of logits
- * ---------------------------------------------------------------------------------- */
+/* ---- a row of logits ---------------------------------------------------------------------- */
 
-static double log_sum_exp(const float *x, int64_t V) {
-    double most = -INFINITY, sum = 0;
-    for (int64_t v = 0; v < V; v++) most = fmax(most, (double)x[v]);
-    for (int64_t v = 0; v < V; v++) sum += exp((double)x[v] - most);
-    return most + log(sum);
-}
+typedef struct prediction {
+    double lse, entropy; /* log Σ exp, and nats */
+    int64_t best;
+} prediction;
 
-static int64_t largest(const float *x, int64_t V) {
-    int64_t best = 0;
-    for (int64_t v = 1; v < V; v++) {
-        if (x[v] > x[best]) best = v;
+static prediction predict(const float *logits, int64_t V) {
+    prediction out = {.best = 0};
+    for (int64_t i = 1; i < V; i++)
+        if (logits[i] > logits[out.best]) out.best = i;
+    const double most = (double)logits[out.best];
+    double sum = 0, weighted = 0;
+    for (int64_t i = 0; i < V; i++) {
+        const double below = (double)logits[i] - most, weight = exp(below);
+        sum += weight;
+        weighted += weight * below;
     }
-    return best;
+    out.lse = most + log(sum);
+    out.entropy = log(sum) - weighted / sum;
+    return out;
 }
 
-/* Entropy of the row's distribution, and the divergence of the output's from it. */
-static void add_row(sums *s, const float *x, const float *output, int64_t target, int64_t V) {
-    const double total = log_sum_exp(x, V), output_total = log_sum_exp(output, V);
-    const double loss = total - (double)x[target];
-    for (int64_t v = 0; v < V; v++) {
-        const double logp = (double)x[v] - total, logq = (double)output[v] - output_total;
-        s->entropy -= exp(logp) * logp;
-        s->divergence += exp(logq) * (logq - logp);
+/* Σ p·(log p − log q). */
+static double divergence(const logit_lens *lens, int64_t row, const float *logits, double lse) {
+    const int64_t V = lens->vocab_size;
+    const float *final = lens->final + row * V;
+    const double *p = lens->p + row * V;
+    const double shift = lse - lens->final_lse[row];
+    double sum = 0;
+    for (int64_t i = 0; i < V; i++) sum += p[i] * ((double) final[i] - (double)logits[i] + shift);
+    return sum;
+}
+
+/* ---- a chunk of tokens -------------------------------------------------------------------- */
+
+typedef struct chunk {
+    const int32_t *targets; /* of its rows */
+    int64_t first, count;   /* rows of the batch */
+} chunk;
+
+static void normalise_final(logit_lens *lens, const chunk *c) {
+    const int64_t V = lens->vocab_size;
+    for (int64_t row = 0; row < c->count; row++) {
+        const float *logits = lens->final + row * V;
+        lens->final_lse[row] = predict(logits, V).lse;
+        for (int64_t i = 0; i < V; i++)
+            lens->p[row * V + i] = exp((double)logits[i] - lens->final_lse[row]);
     }
-    s->correct += largest(x, V) == target;
-    s->loss += loss;
-    s->loss_square += loss * loss;
 }
 
-/* ---- tokens
- * -------------------------------------------------------------------------------------------- */
+static void add_depth(logit_lens *lens, const chunk *c, const float *logits, depth_sums *sums) {
+    for (int64_t row = 0; row < c->count; row++) {
+        const int32_t target = c->targets[row];
+        if (target < 0) continue;
+        const float *x = logits + row * lens->vocab_size;
+        const prediction seen = predict(x, lens->vocab_size);
+        sums->loss += seen.lse - (double)x[target];
+        sums->entropy += seen.entropy;
+        sums->kl += divergence(lens, row, x, seen.lse);
+        sums->hits += seen.best == target;
+    }
+}
 
-static qn_status add_rows(probe *p, const int32_t *targets, int64_t first, int64_t count) {
-    QN_TRY(qn_model_read_logits(p->model, p->depths - 1, first, count, p->final));
-    for (int64_t d = 0; d < p->depths; d++) {
-        const bool last = d == p->depths - 1;
-        float *x = last ? p->final : p->logits;
-        if (!last) QN_TRY(qn_model_read_logits(p->model, d, first, count, x));
-        for (int64_t i = 0; i < count; i++) {
-            const int32_t target = targets[first + i];
-            if (target >= 0) add_row(&p->at[d], x + i * p->V, p->final + i * p->V, target, p->V);
+static qn_status read_chunk(logit_lens *lens, const chunk *c) {
+    QN_TRY(qn_model_read_logits(lens->model, lens->n_layers, c->first, c->count, lens->final));
+    normalise_final(lens, c);
+    for (int64_t depth = 0; depth < lens->n_layers; depth++) {
+        QN_TRY(qn_model_read_logits(lens->model, depth, c->first, c->count, lens->early));
+        add_depth(lens, c, lens->early, &lens->sums[depth]);
+    }
+    add_depth(lens, c, lens->final, &lens->sums[lens->n_layers]);
+    return QN_OK;
+}
+
+/* ---- the text ------------------------------------------------------------------------------ */
+
+static qn_status count_targets(logit_lens *lens, const chunk *c, int64_t *kept) {
+    *kept = 0;
+    for (int64_t row = 0; row < c->count; row++) {
+        const int32_t target = c->targets[row];
+        if (target < 0) continue;
+        if (target >= lens->vocab_size) {
+            return qn_error(QN_CODE_INVALID, "target %d of token %lld: expected less than %lld",
+                            target, (long long)(c->first + row), (long long)lens->vocab_size);
         }
+        lens->targets[target]++;
+        ++*kept;
     }
+    lens->n_tokens += *kept;
     return QN_OK;
 }
 
-static qn_status add_batch(probe *p, const qn_batch *batch) {
-    const qn_plan_options *o = &qn_model_plan(p->model)->options;
-    const int64_t N = o->batch_size * o->seq_len;
+static qn_status read_batch(logit_lens *lens, const qn_batch *batch) {
+    const int64_t N = qn_batch_tokens(lens->model);
     double loss;
-    QN_TRY(qn_model_evaluate(p->model, batch, &loss));
-    for (int64_t n = 0; n < N; n++) {
-        if (batch->targets[n] < 0) continue;
-        p->count++;
-        p->seen[batch->targets[n]]++;
+    QN_TRY(qn_model_evaluate(lens->model, batch, &loss));
+    for (int64_t first = 0; first < N; first += CHUNK) {
+        const chunk c = {batch->targets + first, first, N - first < CHUNK ? N - first : CHUNK};
+        int64_t kept;
+        QN_TRY(count_targets(lens, &c, &kept));
+        if (kept) QN_TRY(read_chunk(lens, &c));
     }
-    for (int64_t first = 0; first < N; first += ROWS)
-        QN_TRY(add_rows(p, batch->targets, first, N - first < ROWS ? N - first : ROWS));
     return QN_OK;
 }
 
-/* ---- figures
- * ------------------------------------------------------------------------------------------- */
+static double mean(double sum, int64_t n) { return n ? sum / (double)n : (double)NAN; }
 
-static double commonest(const probe *p) {
+static double commonest_share(const logit_lens *lens) {
     int64_t most = 0;
-    for (int64_t v = 0; v < p->V; v++) most = p->seen[v] > most ? p->seen[v] : most;
-    return (double)most / (double)p->count;
+    for (int64_t i = 0; i < lens->vocab_size; i++)
+        if (lens->targets[i] > most) most = lens->targets[i];
+    return mean((double)most, lens->n_tokens);
 }
 
-static qn_status add_depth(const probe *p, int64_t depth, qn_lens_figures *out) {
-    const sums *s = &p->at[depth];
-    const double n = (double)p->count, none = (double)NAN, uniform = log((double)p->V);
-    const double accuracy = s->correct / n, loss = s->loss / n;
-    const double spread = fmax(0, s->loss_square / n - loss * loss);
-    const struct {
-        const char *metric;
-        double value, baseline, error;
-    } rows[] = {{"lens_accuracy", accuracy, commonest(p), sqrt(accuracy * (1 - accuracy) / n)},
-                {"lens_loss", loss, uniform, sqrt(spread / n)},
-                {"lens_entropy", s->entropy / n, uniform, none},
-                {"lens_kl", s->divergence / n, none, none}};
-    for (int i = 0; i < (int)(sizeof rows / sizeof *rows); i++) {
-        QN_TRY(qn_lens_add(out, (qn_lens_figure){.layer = depth,
-                                                 .head = -1,
-                                                 .metric = rows[i].metric,
-                                                 .value = rows[i].value,
-                                                 .baseline = rows[i].baseline,
-                                                 .n = p->count,
-                                                 .at = -1,
-                                                 .error = rows[i].error}));
+static qn_status report(const logit_lens *lens, qn_lens_figures *out) {
+    const double none = (double)NAN, uniform = log((double)lens->vocab_size);
+    const double commonest = commonest_share(lens);
+    const int64_t n = lens->n_tokens;
+    for (int64_t depth = 0; depth <= lens->n_layers; depth++) {
+        const depth_sums *sums = &lens->sums[depth];
+        const qn_lens_figure figures[] = {
+            {depth, -1, "lens_accuracy", mean((double)sums->hits, n), commonest, n, -1, none},
+            {depth, -1, "lens_loss", mean(sums->loss, n), uniform, n, -1, none},
+            {depth, -1, "lens_entropy", mean(sums->entropy, n), uniform, n, -1, none},
+            {depth, -1, "lens_kl", mean(sums->kl, n), none, n, -1, none}};
+        for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
+            QN_TRY(qn_lens_add(out, figures[i]));
     }
     return QN_OK;
 }
 
-/* ---- the probe
- * ------------------------------------------------------------------------------------------- */
-
-static qn_status measure(probe *p, const qn_probe_text *text, qn_lens_figures *out) {
-    for (int64_t i = 0; i < text->n_batches; i++) QN_TRY(add_batch(p, &text->batches[i]));
-    for (int64_t d = 0; d < p->depths; d++) QN_TRY(add_depth(p, d, out));
-    return QN_OK;
+static qn_status allocate(logit_lens *lens) {
+    const size_t V = (size_t)lens->vocab_size, logits = CHUNK * V;
+    lens->early = malloc(logits * sizeof *lens->early);
+    lens->final = malloc(logits * sizeof *lens->final);
+    lens->p = malloc(logits * sizeof *lens->p);
+    lens->sums = calloc((size_t)lens->n_layers + 1, sizeof *lens->sums);
+    lens->targets = calloc(V, sizeof *lens->targets);
+    if (lens->early && lens->final && lens->p && lens->sums && lens->targets) return QN_OK;
+    return qn_error(QN_CODE_MEMORY, "logit lens: no host memory for %d rows of %lld logits", CHUNK,
+                    (long long)lens->vocab_size);
 }
 
 qn_status qn_probe_logit_lens(qn_model *model, const qn_probe_text *text, qn_lens_figures *out) {
-    const qn_config *c = &qn_model_plan(model)->config;
-    const size_t V = (size_t)c->vocab_size;
-    probe p = {.model = model, .V = c->vocab_size, .depths = c->n_layers + 1};
-    p.at = calloc((size_t)p.depths, sizeof *p.at);
-    p.seen = calloc(V, sizeof *p.seen);
-    p.final = malloc(ROWS * V * sizeof *p.final);
-    p.logits = malloc(ROWS * V * sizeof *p.logits);
-    qn_status status = p.at && p.seen && p.final && p.logits
-                           ? measure(&p, text, out)
-                           : qn_error(QN_CODE_MEMORY, "no host memory for logits");
-    free(p.at);
-    free(p.seen);
-    free(p.final);
-    free(p.logits);
+    const qn_config *config = &qn_model_plan(model)->config;
+    logit_lens lens = {
+        .model = model, .vocab_size = config->vocab_size, .n_layers = config->n_layers};
+    qn_status status = allocate(&lens);
+    for (int64_t b = 0; b < text->n_batches && !status; b++)
+        status = read_batch(&lens, &text->batches[b]);
+    if (!status) status = report(&lens, out);
+    free(lens.early);
+    free(lens.final);
+    free(lens.p);
+    free(lens.sums);
+    free(lens.targets);
     return status;
 }

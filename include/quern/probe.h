@@ -6,6 +6,7 @@
 #define QUERN_PROBE_H
 
 #include "quern/lens.h"
+#include "quern/words.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -87,15 +88,6 @@ qn_status qn_probe_change(qn_model *model, const qn_probe_origin *origin, qn_len
 
 /* ---- words --------------------------------------------------------------------------------------
  */
-
-typedef struct qn_word_pair {
-    int32_t a, b; /* token ids */
-} qn_word_pair;
-
-typedef struct qn_word_pairs {
-    const qn_word_pair *items;
-    int64_t count;
-} qn_word_pairs;
 
 /* {q,k,embedding}_synonym_{cosine,auc}, and the same of antonyms: centred cosines of the mean
  * vectors of words, over their occurrences in the text, of pairs against pairs matched by
