@@ -15,6 +15,7 @@ struct qn_inspector {
     unsigned parts; /* those of the options that the data allow */
     qn_probe_tokens random;
     qn_probe_sample held_out, words;
+    qn_word_pairs synonyms, antonyms;
     qn_sentences sentences;
 };
 
@@ -70,11 +71,50 @@ static qn_status read_text(const qn_model *model, const qn_dataset *dataset, con
     return status;
 }
 
-static qn_status read_texts(qn_inspector *i, const qn_model *model, const qn_dataset *dataset) {
+/* ---- words ------------------------------------------------------------------------------- */
+
+/* Whether a token goes on with the word before it: its text begins with a letter. */
+static qn_status goes_on(const qn_tokenizer *tokenizer, int32_t id, bool *out) {
+    char *text;
+    size_t length;
+    *out = false;
+    if (id < 0 || id >= qn_tokenizer_vocab_size(tokenizer)) return QN_OK;
+    QN_TRY(qn_tokenizer_decode(tokenizer, &id, 1, &text, &length));
+    const unsigned char c = (unsigned char)text[0];
+    *out = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
+    free(text);
+    return QN_OK;
+}
+
+/* Tokens of words that go on in the next token do not count: "man" is no word in "man|ner". */
+static qn_status count_whole_words(qn_probe_sample *sample, const qn_model *model,
+                                   const qn_tokenizer *tokenizer) {
+    const qn_plan *plan = qn_model_plan(model);
+    const int64_t N = plan->options.batch_size * plan->options.seq_len;
+    const int64_t V = plan->config.vocab_size;
+    bool *continues = malloc((size_t)V * sizeof *continues);
+    qn_status status =
+        continues ? QN_OK : qn_error(QN_CODE_MEMORY, "no memory for %lld words", (long long)V);
+    for (int32_t id = 0; id < V && !status; id++) status = goes_on(tokenizer, id, &continues[id]);
+    for (int64_t n = 0; n < sample->text.n_batches * N && !status; n++) {
+        int32_t *target = sample->ids + n / N * 3 * N + N + n % N;
+        if (*target >= 0 && continues[*target]) *target = -1;
+    }
+    free(continues);
+    return status;
+}
+
+static qn_status read_words(qn_inspector *i, const qn_model *model, const qn_dataset *dataset) {
     const qn_inspect_options *o = i->options;
-    QN_TRY(read_text(model, dataset, dataset->val_pattern, o->tokens, &i->held_out));
     if (!has(i, QN_INSPECT_SYNONYMS)) return QN_OK;
-    return read_text(model, dataset, dataset->train_pattern, o->word_tokens, &i->words);
+    qn_status status = qn_words_related(dataset->tokenizer, o->wordnet, &i->synonyms, &i->antonyms);
+    if (status) {
+        leave_out(i, 1U << QN_INSPECT_SYNONYMS, qn_message(status));
+        qn_status_free(status);
+        return QN_OK;
+    }
+    QN_TRY(read_text(model, dataset, dataset->train_pattern, o->word_tokens, &i->words));
+    return count_whole_words(&i->words, model, dataset->tokenizer);
 }
 
 /* ---- sentences ------------------------------------------------------------------------------- */
@@ -111,7 +151,10 @@ qn_status qn_inspector_open(const qn_model *model, const qn_dataset *dataset, co
             leave_out(i, 1U << QN_INSPECT_SYNONYMS | 1U << QN_INSPECT_PICTURES,
                       "the data folder has no tokenizer.model: synonyms and pictures are left out");
         }
-        if (!status) status = read_texts(i, model, dataset);
+        if (!status)
+            status =
+                read_text(model, dataset, dataset->val_pattern, i->options->tokens, &i->held_out);
+        if (!status) status = read_words(i, model, dataset);
         if (!status) status = read_sentences(i, model, dataset);
     }
     if (status) {
@@ -126,6 +169,8 @@ void qn_inspector_close(qn_inspector *i) {
     if (!i) return;
     qn_probe_sample_free(&i->held_out);
     qn_probe_sample_free(&i->words);
+    qn_word_pairs_free(&i->synonyms);
+    qn_word_pairs_free(&i->antonyms);
     qn_sentences_free(&i->sentences);
     free(i);
 }
@@ -148,6 +193,8 @@ static qn_status measure_part(const qn_inspector *i, qn_model *model, qn_inspect
         return qn_probe_logit_lens(model, &i->held_out.text, out);
     case QN_INSPECT_SIMILARITY:
         return qn_probe_similarity(model, &i->held_out.text, out);
+    case QN_INSPECT_SYNONYMS:
+        return qn_probe_synonyms(model, &i->words.text, &i->synonyms, &i->antonyms, o->seed, out);
     default:
         return QN_OK;
     }
