@@ -4,8 +4,16 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Eigenvalues of a symmetric (n,n) matrix, in no order, by cyclic Jacobi rotations (Golub & Van
  * Loan, Matrix Computations, 8.5); the matrix is lost. To rounding: for n to some hundreds. */
 void qn_eigenvalues(double *matrix, int64_t n, double *out);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

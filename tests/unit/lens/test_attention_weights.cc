@@ -1,4 +1,5 @@
-// test_attention_weights.cc: weights from q and k, against the statistics that attention itself makes.
+// test_attention_weights.cc: weights from q and k, against the statistics that attention itself
+// makes.
 #include "figures.h"
 #include "harness/small_model.h"
 #include "quern/activations.h"
