@@ -41,16 +41,15 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def write(folder, curves, began, pick):
-    """One file with what `pick` takes of each Scalar."""
+def write(folder, curves, times, pick):
+    """One file with what `pick` takes of each Scalar; times: {step: seconds since 1970}."""
     before = list(folder.glob(f"events.out.tfevents.*{OURS}"))
     writer = EventFileWriter(str(folder), filename_suffix=OURS)
     for step, scalars in curves.at.items():
         values = [Summary.Value(tag=name, simple_value=pick(scalar))
                   for name, scalar in scalars.items() if pick(scalar) is not None]
         if values:
-            writer.add_event(Event(step=step, wall_time=began + curves.seconds_at(step),
-                                   summary=Summary(value=values)))
+            writer.add_event(Event(step=step, wall_time=times[step], summary=Summary(value=values)))
     writer.flush()  # tells of a full disk; close does not
     writer.close()
     for path in before:
@@ -59,10 +58,12 @@ def write(folder, curves, began, pick):
 
 def convert(curves, folder):
     log = curves.run.folder / "log.jsonl"
-    began = log.stat().st_mtime - curves.seconds_at(max(curves.at)) if log.exists() else 0
-    write(folder, curves, began, lambda scalar: scalar.value)
+    times = curves.times()
+    began = log.stat().st_mtime - max(times.values()) if log.exists() else 0
+    times = {step: began + seconds for step, seconds in times.items()}
+    write(folder, curves, times, lambda scalar: scalar.value)
     if any(x.baseline is not None for scalars in curves.at.values() for x in scalars.values()):
-        write(folder / "baseline", curves, began, lambda scalar: scalar.baseline)
+        write(folder / "baseline", curves, times, lambda scalar: scalar.baseline)
 
 
 def destinations(options):
@@ -82,7 +83,7 @@ def main():
     for folder, run in destinations(parse_arguments()).items():
         try:
             curves = Curves(run)
-            for note in curves.notes:
+            for note in curves.run.notes:
                 print(f"to_tensorboard.py: {run}: {note}", file=sys.stderr)
             convert(curves, folder)
         except NoRun as error:

@@ -69,7 +69,7 @@ def main():
     for run in options.runs:
         try:
             curves = Curves(run)
-            for note in curves.notes:
+            for note in curves.run.notes:
                 print(f"to_wandb.py: {run}: {note}", file=sys.stderr)
             print(convert(curves, options))
         except NoRun as error:

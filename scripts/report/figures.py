@@ -49,11 +49,12 @@ def figure_of(entry, layers, heads):
 
 
 class Figures:
-    """Of one file. heads, layers, model: Samples, or None where there is none of that kind;
+    """Of one file. all: as they came; heads, layers, model: Samples, or None where there is none of that kind;
     profile: {(step, layer, head): (distances, scores)}; similarity: {step: {(depth, depth):
     (value, baseline)}}."""
 
     def __init__(self, found):
+        self.all = found
         placed = [x for x in found if x.metric in ("profile", "cka")]
         single = [x for x in found if x.metric not in ("profile", "cka")]
         self.heads = samples_of([x for x in single if x.head is not None])

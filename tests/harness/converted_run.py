@@ -31,7 +31,7 @@ INSPECT = [figure(0, 0, 1, "offset", 0.5, 0.25, at=15),
            figure(2, 2, None, "lens_loss", 1.5, 2.0), figure(2, 0, None, "cka", 0.875, 0.0, at=2),
            *(figure(2, 0, 0, "profile", at / 4, at=at) for at in range(6))]
 DAMAGED = ["{", "[]", json.dumps(figure(1, -1, 0, "entropy", 9)),
-           json.dumps(figure(1, 0, 0, "", 9)), json.dumps(figure("x", 0, 0, "entropy", 9))]
+           json.dumps(figure(1, None, 0, "entropy", 9)), json.dumps(figure("x", 0, 0, "entropy", 9))]
 INFINITE = json.dumps(figure(1, 0, 1, "entropy", 9)).replace("9", "1e999", 1)
 
 # {step: {name: value}} and, of those that have one, the baseline.
