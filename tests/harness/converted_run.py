@@ -68,15 +68,6 @@ def write(folder):
     return folder
 
 
-def python_with(*modules):
-    """This interpreter, else Debian's, if it has them; or None."""
-    for python in (sys.executable, "/usr/bin/python3"):
-        if Path(python).exists() and not subprocess.run(
-                [python, "-c", f"import {', '.join(modules)}"], capture_output=True).returncode:
-            return python
-    return None
-
-
 def start(python, script, *args):
     return subprocess.run([python, "-B", SCRIPTS / script, *map(str, args)], text=True,
                           capture_output=True, timeout=120, env={**os.environ, "TZ": "UTC"})

@@ -10,9 +10,10 @@ import unittest
 from pathlib import Path
 
 import converted_run
+from pythons import python_with
 
 SCRIPT = "to_tensorboard.py"
-PYTHON = converted_run.python_with("tensorboard", "numpy")
+PYTHON = python_with("tensorboard", "numpy")
 READ = """
 import json, sys
 from tensorboard.backend.event_processing import event_accumulator

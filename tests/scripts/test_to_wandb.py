@@ -10,9 +10,10 @@ import unittest
 from pathlib import Path
 
 import converted_run
+from pythons import python_with
 
 SCRIPT = "to_wandb.py"
-PYTHON = converted_run.python_with("wandb", "numpy")
+PYTHON = python_with("wandb", "numpy")
 
 # The file is a log of LevelDB's: after 7 bytes, blocks of 32 KiB of records with checksum, length
 # and kind (whole, first, middle, last), each a wandb_internal_pb2.Record.
