@@ -36,6 +36,12 @@ def sequential():
     return [hex_of(matplotlib.colormaps["cividis"](x)[:3]) for x in np.linspace(1, 0, STEPS)]
 
 
+def ink():
+    """From white to dark blue: for shares of one."""
+    return [lch_to_hex(98 - 78 * x, END_CHROMA * min(x, 1 - 0.3 * x), BLUE)
+            for x in np.linspace(0, 1, STEPS)]
+
+
 def shades(count):
     """Of cividis, for lines on white: light for the first, dark for the last."""
     return [hex_of(matplotlib.colormaps["cividis"](x)[:3]) for x in np.linspace(0.8, 0, count)]

@@ -67,6 +67,7 @@ def measurements(run, claims, stages):
     probed = run.probes.heads
     found = {"run": run.name, "notes": run.notes, "claims": claims, "stages": stages,
              "overhead": overhead.measure(run), "pictures": run.pictures.packed(),
+             "ink": colours.ink(),
              "heads": heads.table(run.samples, probed)}
     if run.samples is not None:
         found |= {"heat": heat_maps(run.samples), "max_logit": heads.extreme_logit(run.samples),

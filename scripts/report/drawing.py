@@ -98,7 +98,8 @@ def token_axis(axes, low, high):
     low, high = max(low, 1), max(high, low + 1, 2)
     axes.set_xscale("log")
     axes.set_xlim(low / 1.1, high * 1.1)
-    within = (1,) if high / low >= 1000 else (1, 2, 5)
+    room = 1000 if axes.figure.get_figwidth() > 6 else 50
+    within = (1,) if high / low >= room else (1, 2, 5)
     decades = range(int(np.log10(low)), int(np.log10(high)) + 1)
     axes.xaxis.set_major_locator(ticker.FixedLocator([
         part * 10**decade for decade in decades for part in within]))
@@ -106,9 +107,17 @@ def token_axis(axes, low, high):
     axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
 
 
+def margins(width, height):
+    """Room for the words of axes, in inches, as shares; to measure the words takes longer than to
+    draw."""
+    return {"left": 0.75 / width, "right": 1 - 0.12 / width, "top": 1 - 0.08 / height,
+            "bottom": 0.5 / height, "hspace": 0.12}
+
+
 def loss_figure(runs, marks, width, height):
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots(3, sharex=True, height_ratios=(5, 2, 2))
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(3, sharex=True, height_ratios=(5, 2, 2),
+                           gridspec_kw=margins(width, height))
     for i, run in enumerate(runs):
         draw_run(axes, run, i, len(runs) == 1)
     for tokens, name in marks:
@@ -127,7 +136,7 @@ def loss_figure(runs, marks, width, height):
     read = [entry["tokens"] for run in runs for entry in run.steps]
     token_axis(axes[2], min(read), max(read))
     axes[2].set_xlabel("tokens")
-    axes[0].legend(fontsize=8, frameon=False)
+    axes[0].legend(fontsize=8, frameon=False, loc="lower left")
     return figure
 
 
@@ -135,8 +144,8 @@ def loss_figure(runs, marks, width, height):
 
 def logit_figure(samples, thresholds, width, height):
     """The largest logit of each layer's heads over training, and what is too large."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.subplots()
+    figure = Figure(figsize=(width, height))
+    axes = figure.subplots(gridspec_kw=margins(width, height))
     values = samples.value["max_logit"]
     some = np.isfinite(values).any(axis=(1, 2)) & (samples.tokens > 0)
     tokens = samples.tokens[some]

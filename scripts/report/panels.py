@@ -8,10 +8,10 @@ from report.colours import shades
 from report.markup import text
 
 WIDTH, HEIGHT = 300, 165
-LEFT, RIGHT, TOP, BOTTOM = 40, 8, 8, 20
+LEFT, RIGHT, TOP, BOTTOM = 42, 8, 8, 20
 LABELS = 26      # room on the right for the names of lines
-APART = 9        # least distance of two such names
-MOST_POINTS = 150
+APART = 11       # least distance of two such names
+MOST_POINTS = 100
 MINUS = "\u2212"
 
 
@@ -54,15 +54,18 @@ def linear(values, include=()):
     return Scale(low - room, high + room, nice_ticks(low - room, high + room))
 
 
-def of_tokens(tokens):
-    """Logarithmic."""
-    low, high = max(float(np.min(tokens)), 1.0), max(float(np.max(tokens)), 2.0)
+def logarithmic(low, high):
+    """Of positive values; with a tick at each decade, or also within when these are few."""
     high = max(high, 1.5 * low)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     within = (1,) if high / low >= 100 else (1, 2, 5)
-    ticks = [(part * 10**d, short(part * 10**d)) for d in decades for part in within
-             if low <= part * 10**d <= high]
+    ticks = [(part * 10.0**d, short(part * 10.0**d)) for d in decades for part in within
+             if low <= part * 10.0**d <= high]
     return Scale(low, high, ticks, lambda x: np.log10(np.maximum(x, low)))
+
+
+def of_tokens(tokens):
+    return logarithmic(max(float(np.min(tokens)), 1.0), float(np.max(tokens)))
 
 
 def of_steps(steps):
@@ -215,5 +218,8 @@ def layer_lines(title, x, xs, rows, names, base=None, limits=None, errors=None):
     if base is not None:
         panel.line(xs, base, "base")
     for row, colour, name in zip(rows, colours, names):
-        panel.line(xs, row, stroke=colour, end=name)
+        if len(rows) == 1:
+            panel.line(xs, row, "s0")
+        else:
+            panel.line(xs, row, stroke=colour, end=name)
     return figure(title, panel.svg(f"{title}. {in_words(names, xs, rows)}"))

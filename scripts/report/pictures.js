@@ -4,7 +4,7 @@
   const {$, element, choose} = Page;
   const data = Page.data.pictures;
   if (!data) return;
-  const scale = (Page.data.probes || Page.data.heat || {}).sequential || ["#ffffff", "#000000"];
+  const scale = Page.data.ink;
   const SVG = Object.assign(document.createElement("div"), {innerHTML: "<svg></svg>"})
       .firstChild.namespaceURI;
   const CELL = 18, LETTER = 6.2, MOST_LETTERS = 12;

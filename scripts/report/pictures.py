@@ -7,7 +7,7 @@ import numpy as np
 from report.figures import is_count
 
 MOST_TOKENS = 256
-MOST_BYTES = 2_000_000  # of all packed pictures in a page
+MOST_BYTES = 1_500_000  # of all packed pictures in a page
 MISSING = 255           # instead of hundredths
 
 

@@ -78,10 +78,10 @@ def write_run(folder, layers=4, heads=3, samples=60, every=10, value=lambda *_: 
 
 # ---- what probes say ---------------------------------------------------------------------------
 
-def inspected_steps(last):
-    """0, 1, 2, 4, … and the last."""
-    powers = [2**i for i in range(20) if 2**i <= min(512, last)]
-    return sorted({0, *powers, last})
+def inspected_steps(last, every=None):
+    """0, 1, 2, 4, … 512, then every so many, and the last."""
+    powers = [2**i for i in range(10) if 2**i <= last]
+    return sorted({0, *powers, *range(every or last, last + 1, every or last), last})
 
 
 def learnt(step, last):
@@ -92,8 +92,10 @@ def learnt(step, last):
 class Probes:
     """Figures of one world; `noise` is drawn anew with each seed."""
 
-    def __init__(self, world, layers=4, heads=3, last=600, seed=1, distances=(1, 2, 3, 4, 8, 16, 32)):
+    def __init__(self, world, layers=4, heads=3, last=600, seed=1, every=None,
+                 distances=(1, 2, 3, 4, 8, 16, 32)):
         self.world, self.layers, self.heads, self.last = world, layers, heads, last
+        self.steps = inspected_steps(last, every)
         self.distances, self.noise, self.lines = distances, random.Random(seed), []
         # Heads share their pairs, so they err together.
         self.shared = {kind: self.noise.gauss(0, AUC_ERROR) for kind in
@@ -106,7 +108,7 @@ class Probes:
         self.lines.append(line | extra)
 
     def figures(self):
-        for step in inspected_steps(self.last):
+        for step in self.steps:
             for layer in range(self.layers):
                 for head in range(self.heads):
                     self.patterns(step, layer, head)
@@ -210,7 +212,6 @@ def picture_lines(layers, heads, last, sentences=SENTENCES, seed=1):
                            "tokens": list(tokens), "weights": weights}
 
 
-def write_probes(folder, world, layers=4, heads=3, last=600, seed=1, **options):
-    write_lines(folder / "inspect.jsonl", Probes(world, layers, heads, last, seed,
-                                                 **options).figures())
+def write_probes(folder, world, layers=4, heads=3, last=600, seed=1):
+    write_lines(folder / "inspect.jsonl", Probes(world, layers, heads, last, seed).figures())
     write_lines(folder / "pictures.jsonl", picture_lines(layers, heads, last, seed=seed))

@@ -1,13 +1,16 @@
 """scripts/report.py on run folders whose answers are known."""
 
+import base64
 import json
 import math
+import random
 import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import unittest
+import zlib
 from pathlib import Path
 
 import planted_run
@@ -88,6 +91,9 @@ class Planted(Report):
         self.assertTrue(300 <= points[0]["from_step"] < points[0]["to_step"] <= 310, points)
         for i in (0, 2, 3, 5):
             self.assertEqual(self.verdicts(data)[i], "not testable")
+        for part in ("the share of position", "change of Wq", "probe of synonyms",
+                     "each layer's residual"):
+            self.assertTrue(any(part in claim["figure"] for claim in data["claims"]), part)
         self.assertIn("previous-token, induction, offset: needs probes, none recorded", page)
         self.assertIn("&lt;b&gt;processor", page)
 
@@ -114,6 +120,95 @@ class Planted(Report):
         for i, found in enumerate(last):
             self.assertAlmostEqual(found, i // 3 + i % 3 / 10, delta=0.02)
         self.assertEqual(heat["metrics"]["distance"]["baseline"], [30] * 61)
+
+
+class Probed(Report):
+    """Runs whose checkpoints were inspected."""
+
+    def write_probed(self, world, **planted):
+        self.write_run(**planted)
+        planted_run.write_probes(self.run_dir, world)
+
+    def test_structure(self):
+        self.write_probed("structure", value=lambda name, step, layer, head: {
+            "distance": 10 + 10 * layer, "local": 0.85 - 0.1 * layer}.get(name) if step > 1 else None)
+        twin = self.write_run(self.dir / "twin", freeze="qk",
+                              loss=lambda step: 8 / step**0.1 + 0.2 * (1 - math.exp(-step / 100)))
+        page, data = self.report("--frozen", twin)
+        self.assertEqual(self.verdicts(data), ["supported"] * 6 + ["not supported"])
+        part = data["claims"][2]["part"]
+        self.assertEqual(part["verdict"], "supported")
+        self.assertRegex(part["figure"], r"\+0\.1[89]\d\d \+- 0\.0\d")
+        self.assertTrue(all(claim["criterion"] for claim in data["claims"]))
+        types = {(x["layer"], x["head"]): x["types"] for x in data["heads"]}
+        self.assertEqual([types[at][0] for at in ((0, 1), (1, 0), (2, 0))],
+                         ["previous-token", "induction", "offset"])
+        self.assertEqual(sum(len(set(x) - {"local"}) for x in types.values()), 3)
+        self.assertEqual(data["heads"][6]["distance_of_offset"], 5)
+        self.assertIn("layer 1, head 0 (+0.2", page)
+        self.assertNotIn("Not in this report", page)
+        self.assertEqual(data["probes"]["steps"], planted_run.inspected_steps(600))
+        self.assertEqual(data["notes"], [])
+
+    def test_words_that_say_nothing(self):
+        """What only knows how frequent tokens are, and which piece of a word follows which."""
+        for world in ("unigram", "pieces"):
+            with self.subTest(world):
+                shutil.rmtree(self.run_dir, ignore_errors=True)
+                self.write_probed(world)
+                data = self.report()[1]
+                self.assertEqual(self.verdicts(data), ["supported"] * 3 + ["not supported"] * 4)
+                self.assertEqual(data["claims"][2]["part"]["verdict"], "not testable")
+
+    def test_pictures_are_what_was_recorded(self):
+        self.write_probed("structure")
+        data = self.report()[1]["pictures"]
+        steps = planted_run.inspected_steps(600)
+        self.assertEqual((data["steps"], data["left_out"]), (steps, 0))
+        for line in planted_run.picture_lines(4, 3, 600):
+            found = data["sentences"][line["sentence"]]
+            self.assertEqual(found["tokens"], line["tokens"])
+            packed = zlib.decompress(base64.b64decode(found["steps"][steps.index(line["step"])]))
+            size, at = len(line["weights"]), line["layer"] * data["heads"] + line["head"]
+            self.assertEqual(list(packed[at * size:(at + 1) * size]), line["weights"])
+
+    def test_without_samples_of_training(self):
+        self.write_probed("structure")
+        (self.run_dir / "lens.jsonl").unlink()
+        page, data = self.report()
+        self.assertEqual([self.verdicts(data)[i] for i in (0, 3, 5)], ["supported"] * 3)
+        self.assertIn("sink, local: needs samples, none recorded", page)
+        self.assertIn(["previous-token"], [x["types"] for x in data["heads"]])
+
+    def test_lines_that_say_nothing(self):
+        self.write_probed("structure")
+        good = {"step": 600, "tokens": 307200, "layer": 0, "head": 0, "metric": "induction",
+                "value": 0.9, "baseline": 0.02, "n": 64}
+        picture = {"step": 600, "layer": 0, "head": 0, "sentence": 5, "tokens": ["a", "b"],
+                   "weights": [100, 50, 50]}
+        bad = [{**good, "layer": None}, {**good, "head": 99}, {**good, "at": -1},
+               {**good, "head": None, "layer": 5}, {**good, "at": 1e9}, []]
+        worse = [{**picture, "weights": [100, 50]}, {**picture, "weights": [100, 50, 101]},
+                 {**picture, "tokens": "ab"}, {**picture, "layer": 4}, {**picture, "tokens": []},
+                 {**picture, "sentence": 0}, {**picture, "sentence": None}]
+        for name, lines in (("inspect", bad), ("pictures", worse)):
+            with open(self.run_dir / f"{name}.jsonl", "a") as file:
+                file.write("".join(json.dumps(line) + "\n" for line in lines) + '{"st')
+        page, data = self.report()
+        self.assertRegex(" ".join(data["notes"]), r"inspect.jsonl: 7 of .* pictures.jsonl: 8 of ")
+        self.assertEqual(len(data["pictures"]["sentences"]), 2)
+        for name in ("inspect", "pictures"):
+            (self.run_dir / f"{name}.jsonl").write_bytes(b"\xff{}\n" + b"[" * 100000)
+        self.assertIn("quern inspect --run DIR probes them", self.report()[0])
+
+    def test_a_twin_that_is_none(self):
+        self.write_probed("unigram", samples=12)
+        self.refuse("expected a run of quern train --freeze qk", self.run_dir, "--frozen",
+                    self.run_dir)
+        other = self.write_run(self.dir / "twin", samples=12, freeze="qk", seed=8)
+        part = self.report("--compare", other)[1]["claims"][2]["part"]
+        self.assertEqual(part["verdict"], "not testable")
+        self.assertIn("it differs in seed", part["figure"])
 
 
 class Nothing(Report):
@@ -156,8 +251,18 @@ class Nothing(Report):
 
 class Page(Report):
     def test_is_one_small_file(self):
+        """Of 25 inspected steps, with pictures that cannot be packed."""
         self.write_run(layers=12, heads=12, samples=199, every=2)
-        page, _ = self.report()
+        probes = planted_run.Probes("structure", 12, 12, 398, every=26, distances=range(1, 33))
+        self.assertGreaterEqual(len(probes.steps), 25)
+        planted_run.write_lines(self.run_dir / "inspect.jsonl", probes.figures())
+        noise, tokens = random.Random(1), [str(i) for i in range(24)]
+        planted_run.write_lines(self.run_dir / "pictures.jsonl", (
+            {"step": step, "layer": layer, "head": head, "sentence": 0, "tokens": tokens,
+             "weights": [x % 101 for x in noise.randbytes(300)]}
+            for step in probes.steps for layer in range(12) for head in range(12)))
+        page, data = self.report()
+        self.assertEqual((data["pictures"]["steps"][0], data["pictures"]["steps"][-1]), (0, 398))
         self.assertLess(len(page.encode()), 5e6)
         self.assertNotRegex(page, r"https?://|@import|<link rel=.stylesheet|src=")
         ids = re.findall(r'\sid="([^"]*)"', page)

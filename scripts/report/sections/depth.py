@@ -2,7 +2,7 @@
 import numpy as np
 
 from report import depths, panels
-from report.colours import sequential
+from report.colours import ink
 from report.markup import details, number, paragraph, section, table, text
 from report.samples import metric_of
 from report.sections.common import not_probed
@@ -69,7 +69,7 @@ def words_on(colour):
 def matrix(figures, step):
     """CKA of all pairs of depths as a picture, its numbers in the cells where there is room."""
     values, base = depths.similarity(figures, step)
-    scale, count, parts = sequential(), len(values), []
+    scale, count, parts = ink(), len(values), []
     side = EDGE + CELL * count
     for i in range(count):
         middle = EDGE + CELL * i + CELL / 2
@@ -82,7 +82,7 @@ def matrix(figures, step):
             parts.append(f'<rect x="{EDGE + CELL * j}" y="{EDGE + CELL * i}" width="{CELL - 1}" '
                          f'height="{CELL - 1}" fill="{colour}"/><text class="cell" '
                          f'x="{EDGE + CELL * j + CELL / 2}" y="{middle + 4}" '
-                         f'fill="{words_on(colour)}">{values[i, j]:.2f}</text>')
+                         f'style="fill:{words_on(colour)}">{values[i, j]:.2f}</text>')
     label = (f"Similarity of depths at step {step}: the first and the last depth "
              f"{values[0, -1]:.2f}")
     chance = np.nanmean(base) if np.isfinite(base).any() else None

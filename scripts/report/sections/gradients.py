@@ -8,18 +8,14 @@ from report.sections.common import not_probed
 
 
 def gradient_panel(run, name):
-    """Logarithms of norms, over tokens."""
     found = weights.series(run.lens, weights.GRADIENTS[name])
     if found is None:
         return ""
     _, tokens, norms = found
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rows = np.where(norms > 0, np.log10(norms), np.nan).T
-    limits = panels.linear([rows])
-    low, high = limits.low, limits.low + limits.range
-    whole = [d for d in range(int(np.floor(low)), int(np.ceil(high)) + 1) if low <= d <= high]
-    limits.ticks = ([(d, panels.short(10.0**d)) for d in whole] if len(whole) > 1 else
-                    [(value, panels.short(10.0**value)) for value, _ in limits.ticks])
+    rows = np.where(norms > 0, norms, np.nan).T
+    if not np.isfinite(rows).any():
+        return ""
+    limits = panels.logarithmic(0.9 * np.nanmin(rows), 1.1 * np.nanmax(rows))
     return panels.layer_lines(f"{metric_of(weights.GRADIENTS[name]).title}, log axis",
                               panels.of_tokens(tokens), tokens, rows, names_of(rows),
                               limits=limits)

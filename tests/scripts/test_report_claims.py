@@ -1,0 +1,240 @@
+"""The verdicts of scripts/report.py on worlds whose answer is known, with many seeds: how often is a
+claim supported where there is nothing, and how often where there is something?"""
+
+import os
+import sys
+import types
+import unittest
+from pathlib import Path
+
+try:
+    import matplotlib  # noqa: F401 (the report's modules need it, and numpy)
+    import numpy as np
+except ImportError:
+    debian = "/usr/bin/python3"
+    if sys.executable == debian or not Path(debian).exists():
+        print("skipped: no python3 with matplotlib")
+        sys.exit(77)
+    os.execv(debian, [debian, "-B", *sys.argv])
+
+import planted_run
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
+from report import changes  # noqa: E402
+from report.claims import layers, positions, residual, synonyms, training  # noqa: E402
+from report.figures import Figures, figure_of  # noqa: E402
+from report.samples import Samples  # noqa: E402
+
+LAYERS, HEADS, LAST = 4, 3, 600
+
+
+def figures(lines):
+    return Figures([figure_of(line, LAYERS, HEADS)[0] for line in lines])
+
+
+def run_of(probes=(), lens=(), rate=0.006, **options):
+    """What claims read of a run."""
+    read = figures(lens)
+    return types.SimpleNamespace(
+        config={}, options=options, probes=figures(probes), lens=read, samples=read.heads,
+        option=lambda name, default=None: options.get(name, default), evaluations=[], steps=[
+            {"step": step, "tokens": 512 * step, "loss": 5.0, "lr": rate, "grad_norm": 1.0}
+            for step in range(1, LAST + 1)])
+
+
+def probed(world, seed, change=lambda line: None):
+    """A run with the probes of a world, of which `change` alters lines."""
+    lines = planted_run.Probes(world, LAYERS, HEADS, LAST, seed).figures()
+    for line in lines:
+        change(line)
+    return run_of(lines)
+
+
+def supported(judge, worlds):
+    """How many of the runs support a claim; none may be untestable."""
+    verdicts = [judge(run)["verdict"] for run in worlds]
+    assert set(verdicts) <= {"supported", "not supported"}, verdicts
+    return verdicts.count("supported")
+
+
+class Words(unittest.TestCase):
+    """Claim 4."""
+
+    def test_structure(self):
+        runs = [probed("structure", seed) for seed in range(100, 110)]
+        self.assertEqual(supported(synonyms.judge, runs), 10)
+
+    def test_chance(self):
+        """Twelve comparisons a run, corrected for: one run in twenty would be too many still."""
+        runs = [probed("unigram", seed) for seed in range(100, 140)]
+        self.assertLessEqual(supported(synonyms.judge, runs), 1)
+
+    def test_pairs_that_were_close_from_the_beginning(self):
+        def close(line):
+            if line["metric"].endswith("synonym_auc"):
+                line["value"] = 0.8
+        self.assertEqual(supported(synonyms.judge, [probed("unigram", 1, close)]), 0)
+
+    def test_a_set_of_words_that_is_close_in_any_pairing(self):
+        def close(line):
+            if line["metric"].endswith(("synonym_auc", "shuffled_auc")) and line["step"]:
+                line["value"] = 0.8
+        self.assertEqual(supported(synonyms.judge, [probed("unigram", 1, close)]), 0)
+
+    def test_a_trace_with_small_errors(self):
+        def trace(line):
+            if line["metric"].endswith("auc"):
+                line["value"] = 0.53 if "synonym" in line["metric"] and line["step"] else 0.5
+                line["error"] = 0.001
+        self.assertEqual(supported(synonyms.judge, [probed("unigram", 1, trace)]), 0)
+
+    def test_what_it_takes(self):
+        def late(line):
+            line["step"] += 1
+        def few(line):
+            line["n"] = 5
+        def no_null(line):
+            line["metric"] = line["metric"].replace("shuffled", "unknown")
+        for change in (late, few, no_null):
+            self.assertEqual(synonyms.judge(probed("structure", 1, change))["verdict"],
+                             "not testable")
+
+
+class Depths(unittest.TestCase):
+    """Claim 6, and with it 5."""
+
+    def test_structure(self):
+        runs = [probed("structure", seed) for seed in range(100, 110)]
+        self.assertEqual(supported(residual.judge, runs), 10)
+
+    def test_frequencies_and_pieces_of_words(self):
+        for world in ("unigram", "pieces"):
+            runs = [probed(world, seed) for seed in range(100, 130)]
+            self.assertEqual(supported(residual.judge, runs), 0, world)
+
+    def test_depths_that_know_less_and_less(self):
+        def turn(line):
+            if line["metric"].startswith("lens_"):
+                line["layer"] = LAYERS - line["layer"]
+        self.assertEqual(supported(residual.judge, [probed("structure", 1, turn)]), 0)
+
+    def test_levels_need_knowledge(self):
+        for world, count in (("structure", 1), ("unigram", 0)):
+            run = probed(world, 1)
+            run.samples = ordered_layers()
+            self.assertEqual(supported(layers.judge, [run]), count, world)
+
+
+def ordered_layers():
+    """Samples in which deeper layers look further."""
+    samples = Samples([1, 600], [512, 307200], LAYERS, HEADS)
+    for name, base, slope in (("distance", 30, 10), ("local", 0.4, -0.1)):
+        samples.add_metric(name)
+        samples.baseline[name][:] = base
+        samples.value[name][:] = base + slope * np.arange(LAYERS)[None, :, None]
+    return samples
+
+
+class Positions(unittest.TestCase):
+    """Claim 1."""
+
+    def shares(self, seed, beyond):
+        """Chance's shares with their spread, but for the first `beyond` heads."""
+        random = np.random.default_rng(seed)
+        def change(line):
+            if line["metric"] == "position_share":
+                distances = 63
+                line["value"] = 0.002 * random.chisquare(distances) / distances
+                if line["layer"] * HEADS + line["head"] < beyond:
+                    line["value"] += 0.01
+        return probed("unigram", seed, change)
+
+    def test_most_heads(self):
+        for beyond, count in ((0, 0), (6, 0), (7, 10), (12, 10)):
+            runs = [self.shares(seed, beyond) for seed in range(10)]
+            self.assertEqual(supported(positions.judge, runs), count, beyond)
+
+
+class Gradients(unittest.TestCase):
+    """Claim 3."""
+
+    def run_with(self, change=None, norm=None, **options):
+        lines = planted_run.Probes("unigram", LAYERS, HEADS, LAST).figures()
+        lens = [line for step in (1, 300, 600)
+                for line in planted_run.gradient_lines(step, LAYERS, planted_run.random.Random(1))]
+        for line in lines:
+            if line["metric"] == "change_k" and line["layer"] == 3 and change is not None:
+                line["value"] = change
+        for line in lens:
+            if line["metric"] == "grad_norm_k" and line["layer"] == 3 and norm is not None:
+                line["value"] = norm
+        return run_of(lines, lens, **options)
+
+    def judge(self, run):
+        return training.judge(run, None)
+
+    def test_all_layers_must_move(self):
+        self.assertEqual(supported(self.judge, [self.run_with()]), 1)
+        # 600 steps of 0.006 x 0.1 take 30 % of a matrix away.
+        decayed = self.run_with(change=0.31, **{"weight-decay": 0.1})
+        for run in (self.run_with(change=0.005), self.run_with(norm=0), decayed):
+            self.assertEqual(supported(self.judge, [run]), 0)
+
+    def test_a_frozen_run_has_no_answer(self):
+        found = self.judge(self.run_with(change=0, freeze="qk"))
+        self.assertEqual(found["verdict"], "not testable")
+
+
+class Stages(unittest.TestCase):
+    """Claim 7's thresholds on courses, seeds and jumps that they were not chosen on."""
+
+    @staticmethod
+    def course(random, steps):
+        """From 0 to 1, smooth."""
+        t, scale = steps / steps[-1], random.uniform(0.02, 0.5)
+        found = (1 - np.exp(-t / scale), 1 - (1 + t / scale)**-random.uniform(0.5, 2),
+                 t**random.uniform(0.3, 1), np.log1p(steps / random.uniform(5, 100)),
+                 t**2 / (t**2 + scale**2))[random.integers(5)]
+        return found / np.ptp(found)
+
+    @staticmethod
+    def noise(random, count, memory):
+        """Of variance 1; neighbours correlate by `memory`."""
+        drawn = random.normal(size=count + 50)
+        for i in range(1, len(drawn)):
+            drawn[i] = memory * drawn[i - 1] + np.sqrt(1 - memory**2) * drawn[i]
+        return drawn[50:]
+
+    def world(self, seed, memory=0.0, jump=0.0, count=80):
+        random, steps = np.random.default_rng(seed), 10.0 * np.arange(1, count + 1)
+        samples = Samples([int(x) for x in steps], [int(512 * x) for x in steps], LAYERS, HEADS)
+        for name in changes.METRICS:
+            samples.add_metric(name)
+            for at in np.ndindex(LAYERS, HEADS):
+                samples.value[name][(slice(None), *at)] = (
+                    random.choice((-1, 1)) * self.course(random, steps)
+                    + random.uniform(0.01, 0.2) * self.noise(random, count, memory))
+        begin, width = random.integers(15, count - 15), random.integers(1, 9)
+        ramp = np.clip((np.arange(count) - begin + 1) / width, 0, 1)
+        if jump:
+            samples.value["entropy"][:, 1, 2] = (1 - 0.1 * self.course(random, steps) - jump * ramp
+                                                 + 0.03 * self.noise(random, count, memory))
+        return samples
+
+    def found(self, **options):
+        return [[(x["metric"], x["layer"], x["head"])
+                 for x in changes.measure(self.world(seed, **options), 0)["points"]]
+                for seed in range(9000, 9014)]
+
+    def test_smooth_courses(self):
+        for memory in (0.0, 0.3):
+            self.assertLessEqual(sum(map(bool, self.found(memory=memory))), 1, memory)
+
+    def test_jumps(self):
+        found = self.found(jump=0.4)
+        self.assertGreaterEqual(sum(("entropy", 1, 2) in points for points in found), 13)
+        self.assertLessEqual(sum(len(points) > 1 for points in found), 1)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], "-v", *sys.argv[1:]])
