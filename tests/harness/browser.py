@@ -24,6 +24,13 @@ return [...document.querySelectorAll("main > section")].map(section => {
                                      !part.getBoundingClientRect().height).length};
 });"""
 
+# What reaches beyond the screen, but for what scrolls by itself.
+BEYOND = """
+return [...document.querySelectorAll("body *")].filter(
+    element => element.getBoundingClientRect().right > innerWidth && element.checkVisibility() &&
+        !element.parentElement.closest(".scroll")).map(
+    element => element.localName + (element.id && "#" + element.id));"""
+
 
 def start():
     options = webdriver.ChromeOptions()
@@ -71,7 +78,8 @@ def layout(driver, width):
     wrong, end = [], 0
     page = driver.execute_script("return [document.documentElement.scrollWidth, innerWidth]")
     if page[0] > page[1]:
-        wrong.append(f"{width} px: the page is {page[0]} wide")
+        beyond = ", ".join(driver.execute_script(BEYOND)[:9])
+        wrong.append(f"{width} px: the page is {page[0]} wide: {beyond}")
     for section in driver.execute_script(SECTIONS):
         name = f"{width} px: section {section['id']}"
         if not section["words"]:

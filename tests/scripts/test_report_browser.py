@@ -42,73 +42,76 @@ def make_page(folder, probes):
     return folder / "report.html"
 
 
-class Browser(unittest.TestCase):
-    @classmethod
-    def setUpClass(cls):
-        cls.dir = Path(tempfile.mkdtemp(prefix="quern-browser-"))
-        cls.addClassCleanup(shutil.rmtree, cls.dir)
-        cls.path = make_page(cls.dir / "run", probes=True)
-        cls.driver = browser.start()
-        cls.addClassCleanup(cls.driver.quit)
+def setUpModule():
+    global folder, page, driver
+    folder = Path(tempfile.mkdtemp(prefix="quern-browser-"))
+    unittest.addModuleCleanup(shutil.rmtree, folder)
+    page = make_page(folder / "run", probes=True)
+    driver = browser.start()
+    unittest.addModuleCleanup(driver.quit)
+
+
+def problems(path):
+    browser.resize(driver, WIDTHS[0])
+    browser.load(driver, path)
+    found = [wrong for width in WIDTHS for wrong in browser.layout(driver, width)]
+    return found + browser.said(driver) + browser.requests(driver, path)
+
+
+class Whole(unittest.TestCase):
+    def test_nothing_is_wrong(self):
+        self.assertEqual(problems(page), [])
+        sections = [x["id"] for x in driver.execute_script(browser.SECTIONS)]
+        links = [x.get_attribute("href").split("#")[1]
+                 for x in driver.find_elements(By.CSS_SELECTOR, "nav a")]
+        self.assertEqual(set(links) - set(sections), set())
+        self.assertGreater(len(links), 10)
+
+    def test_nor_with_what_was_not_recorded(self):
+        self.assertEqual(problems(make_page(folder / "sampled", probes=False)), [])
+
+    def assert_seen(self, faults):
+        before, end, after = page.read_text().rpartition("</main>")
+        self.assertTrue(end)
+        path = folder / "seeded.html"
+        path.write_text("".join((before, *faults, end, after)))
+        found = problems(path)
+        for what, part in faults.items():
+            with self.subTest(what):
+                self.assertEqual(len([x for x in found if re.match(part, x)]), 1, found)
+
+    def test_each_fault_is_seen(self):
+        self.assert_seen({
+            "<script>nothing.at.all()</script>": "console: .*nothing is not defined",
+            "<script>console.error('lost')</script>": 'console: .*"lost"',
+            '<img src="https://example.com/x.png" alt="">': "request: https://example.com/x",
+            '<link rel="stylesheet" href="other.css">': "request: file://.*other.css",
+            "<script>fetch('https://example.com/y').catch(() => 0)</script>":
+                "request: https://example.com/y",
+            '<div id="wide" style="width:450px">.</div>':
+                "400 px: the page is 4.. wide.*: div#wide",
+            '<section id="bare"><h2>Bare</h2></section>': "400 px: section bare is empty",
+            '<section id="flat">.<svg style="height:0"></svg></section>':
+                "1280 px: section flat: 1 pictures",
+            '<section id="above" style="margin-top:-50px">.</section>':
+                "1280 px: section above lies upon"})
+        self.assert_seen({'<div id="wide" style="width:1500px">.</div>':
+                          "1280 px: the page is 15.. wide.*: div#wide"})
+
+
+class Controls(unittest.TestCase):
+    def setUp(self):
+        browser.resize(driver, WIDTHS[0])
+        browser.load(driver, page)
+
+    def tearDown(self):
+        self.assertEqual(browser.said(driver), [])
 
     def find(self, selector):
-        return self.driver.find_element(By.CSS_SELECTOR, selector)
+        return driver.find_element(By.CSS_SELECTOR, selector)
 
     def text(self, selector):
         return self.find(selector).text
-
-    def problems(self, path):
-        browser.resize(self.driver, WIDTHS[0])
-        browser.load(self.driver, path)
-        found = [wrong for width in WIDTHS for wrong in browser.layout(self.driver, width)]
-        return found + browser.said(self.driver) + browser.requests(self.driver, path)
-
-
-class Whole(Browser):
-    def test_nothing_is_wrong(self):
-        self.assertEqual(self.problems(self.path), [])
-        sections = [x["id"] for x in self.driver.execute_script(browser.SECTIONS)]
-        links = [x.get_attribute("href").split("#")[1]
-                 for x in self.driver.find_elements(By.CSS_SELECTOR, "nav a")]
-        self.assertEqual(sorted(links), sorted(sections))
-        self.assertGreater(len(sections), 10)
-
-    def test_nor_with_what_was_not_recorded(self):
-        self.assertEqual(self.problems(make_page(self.dir / "sampled", probes=False)), [])
-
-    def seed(self, what):
-        page = self.path.read_text()
-        before, found, after = page.rpartition("</main>")
-        self.assertTrue(found)
-        path = self.dir / "seeded.html"
-        path.write_text(before + what + found + after)
-        return self.problems(path)
-
-    def test_each_fault_is_seen(self):
-        for what, part in (
-                ("<script>nothing.at.all()</script>", "console: .*nothing is not defined"),
-                ("<script>console.error('lost')</script>", 'console: .*"lost"'),
-                ('<img src="https://example.com/x.png" alt="">', "request: https://example.com"),
-                ('<link rel="stylesheet" href="other.css">', "request: file://.*other.css"),
-                ("<script>fetch('https://example.com/y').catch(() => 0)</script>",
-                 "request: https://example.com/y"),
-                ('<div style="width:1500px">.</div>', "1280 px: the page is 15.. wide"),
-                ('<div style="width:450px">.</div>', "400 px: the page is 4.. wide"),
-                ('<section id="bare"><h2>Bare</h2></section>', "section bare is empty"),
-                ('<section id="flat">.<svg style="height:0"></svg></section>', "flat: 1 pictures"),
-                ('<section id="above" style="margin-top:-50px">.</section>',
-                 "section above lies upon")):
-            with self.subTest(what):
-                self.assertRegex("\n".join(self.seed(what)), part)
-
-
-class Controls(Browser):
-    def setUp(self):
-        browser.resize(self.driver, WIDTHS[0])
-        browser.load(self.driver, self.path)
-
-    def tearDown(self):
-        self.assertEqual(browser.said(self.driver), [])
 
     def press(self, selector, *keys):
         for key in keys:
@@ -116,7 +119,7 @@ class Controls(Browser):
 
     def press_where_the_focus_is(self, *keys):
         for key in keys:
-            self.driver.switch_to.active_element.send_keys(key)
+            driver.switch_to.active_element.send_keys(key)
 
     def sample(self, i):
         return f"step {STEPS[i]}, {STEPS[i] * planted_run.TOKENS:,} tokens"
@@ -170,13 +173,13 @@ class Controls(Browser):
         chooser = Select(self.find("#layers-metric"))
         for name in (chooser.first_selected_option.text, "sink mass", "mean distance"):
             chooser.select_by_visible_text(name)
-            titles = [x.text for x in self.driver.find_elements(By.CSS_SELECTOR,
+            titles = [x.text for x in driver.find_elements(By.CSS_SELECTOR,
                                                                 "[data-metric] > h3")]
             self.assertEqual([title for title in titles if title], [name])
 
     def test_attention_pictures(self):
         def shows(*parts):
-            WebDriverWait(self.driver, 10).until(lambda _: all(
+            WebDriverWait(driver, 10).until(lambda _: all(
                 part in self.text("#pictures-at") + self.text("#pictures-cell")
                 for part in parts), f"{parts} in the words below the picture")
 
@@ -184,7 +187,7 @@ class Controls(Browser):
             return float(self.text("#pictures-cell").rpartition(": ")[2])
 
         def planted_weight(step, row, column):
-            lines = map(json.loads, (self.dir / "run/pictures.jsonl").read_text().splitlines())
+            lines = map(json.loads, (folder / "run/pictures.jsonl").read_text().splitlines())
             found = next(x["weights"] for x in lines if (x["step"], x["sentence"], x["layer"],
                                                          x["head"]) == (step, 0, 0, 1))
             return found[row * (row + 1) // 2 + column] / 100
