@@ -228,7 +228,7 @@ class Stages(unittest.TestCase):
             drawn[i] = memory * drawn[i - 1] + np.sqrt(1 - memory**2) * drawn[i]
         return drawn[50:]
 
-    def world(self, seed, memory=0.0, jump=0.0, count=80):
+    def world(self, seed, memory=0.0, jump=0.0, loud=1, count=80):
         random, steps = np.random.default_rng(seed), 10.0 * np.arange(1, count + 1)
         samples = Samples([int(x) for x in steps], [int(512 * x) for x in steps], LAYERS, HEADS)
         for name in changes.METRICS:
@@ -236,7 +236,7 @@ class Stages(unittest.TestCase):
             for at in np.ndindex(LAYERS, HEADS):
                 samples.value[name][(slice(None), *at)] = (
                     random.choice((-1, 1)) * self.course(random, steps)
-                    + random.uniform(0.01, 0.2) * self.noise(random, count, memory))
+                    + loud * random.uniform(0.01, 0.2) * self.noise(random, count, memory))
         begin, width = random.integers(15, count - 15), random.integers(1, 9)
         ramp = np.clip((np.arange(count) - begin + 1) / width, 0, 1)
         if jump:
@@ -253,6 +253,9 @@ class Stages(unittest.TestCase):
         """Noise that remembers much looks like jumps, and is mostly told from them."""
         for memory, most in ((0.0, 1), (0.3, 1), (0.85, 3)):
             self.assertLessEqual(sum(map(bool, self.found(memory=memory))), most, memory)
+
+    def test_noise(self):
+        self.assertLessEqual(sum(map(bool, self.found(loud=10))), 1)
 
     def test_jumps(self):
         found = self.found(jump=0.4)
