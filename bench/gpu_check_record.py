@@ -20,7 +20,8 @@ FIGURES = {"build": "builds for this GPU", "primitives": "device primitives conf
            "memcheck": "memcheck is clean", "racecheck": "racecheck is clean",
            "synccheck": "synccheck is clean", "initcheck": "initcheck is clean"}
 COMPARISONS = {"step": "training steps beside PyTorch's",
-               "attention": "attention beside PyTorch's"}
+               "attention": "attention beside PyTorch's",
+               "lens": "training steps with attention sampled, beside those without"}
 
 
 def text(path):

@@ -48,6 +48,7 @@ bench:100:yes:attention: naive, fused and with statistics, D 64 and 128, T 1k to
 step:80:yes:training steps of GPT-2 124M, Qwen2.5 0.5B and 1.5B, and the largest that fits
 peers:60:no:PyTorch's FlashAttention-2 and cuDNN on the same shapes
 step_peers:150:yes:PyTorch's compiled training step on the same models
+lens:110:yes:training steps of GPT-2 124M with attention sampled every 16th, and without
 long:45:yes:attention at T=131072 forward and backward
 racecheck:60:yes:as memcheck
 synccheck:40:yes:the same
@@ -56,7 +57,7 @@ peers_math:60:no:PyTorch's math path on the shapes of attention"
 
 attention=environment,build,primitives,conformance,memcheck,bench,peers,long,racecheck,synccheck
 attention+=,initcheck,peers_math
-training=environment,build,primitives,conformance,memcheck,models,step,step_peers
+training=environment,build,primitives,conformance,memcheck,models,step,step_peers,lens
 
 step_environment() {
     nvidia-smi --query-gpu=name,driver_version,compute_cap,memory.total,clocks.max.sm,power.limit \
@@ -204,6 +205,18 @@ bench_step_torch() {
 }
 
 step_step_peers() { on_shapes bench_step_torch; }
+
+# Half the batch of the other steps: what a sample costs besides its attention is then a larger
+# share.
+step_lens() {
+    local status=0
+    choose_batch gpt2-124m 16
+    ((batch > 0)) || { echo "gpt2-124m does not fit"; return 77; }
+    $python bench/lens_cost.py --quern "$build/quern" --backend cuda --precision bf16 \
+        --model gpt2-124m --batch-size $batch --seq-len 1024 --folder "$work" \
+        --json "$work/records/lens.json" --verdicts "$work/verdicts-lens.json" || status=$?
+    [ "$status" != 2 ] && [ -e "$work/verdicts-lens.json" ]
+}
 
 # ---- compute-sanitizer ------------------------------------------------------------------------
 # Prints each test program once, and below it the filter of its tests labelled gpu-sanitize.

@@ -2,6 +2,7 @@
 # packages.sh: installs what quern needs from Debian, each for a reason.
 #   scripts/packages.sh build        to build and train
 #   scripts/packages.sh build test   to run the tests too
+#   scripts/packages.sh browser      and that of the report in a browser (300 MB)
 # Asks before it uses sudo; says what to install when it may not.
 set -euo pipefail
 
@@ -23,13 +24,22 @@ test=(
     clang-format            # the style check
     python3                 # faults: kills, full disks
 )
+browser=(
+    chromium                # shows the report
+    chromium-driver         # lets a test look at it and press its keys
+    python3-selenium        # speaks to the driver
+)
 
 wanted=()
 for set in "$@"; do
     case $set in
     build) wanted+=("${build[@]}") ;;
     test) wanted+=("${test[@]}") ;;
-    *) echo "packages.sh: \"$set\" is not a set of packages; expected build or test" >&2; exit 2 ;;
+    browser) wanted+=("${browser[@]}") ;;
+    *)
+        echo "packages.sh: \"$set\" is not a set of packages; expected build, test or browser" >&2
+        exit 2
+        ;;
     esac
 done
 

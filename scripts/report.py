@@ -42,7 +42,7 @@ def write(path, content):
     """Whole or not at all."""
     part = path.with_name(path.name + ".tmp")
     try:
-        part.write_text(content, encoding="utf-8")
+        part.write_text(content, encoding="utf-8", errors="replace")
         os.replace(part, path)
     except OSError as error:
         part.unlink(missing_ok=True)

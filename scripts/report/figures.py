@@ -1,5 +1,4 @@
 """Figures of lens.jsonl and inspect.jsonl (docs/lens.md): one line, and what lines make together."""
-import math
 from collections import namedtuple
 
 import numpy as np
@@ -9,12 +8,14 @@ from report.samples import samples_of
 MAX_COUNT = 2**53
 MAX_LAYERS = MAX_HEADS = 256  # more than models have; a damaged number must not cost all memory
 MAX_PLACE = 2**20             # and of distances
+MAX_NUMBER = 1e30             # beyond it drawing overflows
 
 Figure = namedtuple("Figure", "step tokens layer head metric value baseline n at error")
 
 
 def is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return (isinstance(value, (int, float)) and not isinstance(value, bool)
+            and abs(value) < MAX_NUMBER)
 
 
 def is_count(value, most=MAX_COUNT):
@@ -22,7 +23,7 @@ def is_count(value, most=MAX_COUNT):
 
 
 def number_or_none(value):
-    return float(value) if is_number(value) and abs(value) < 1e30 else None
+    return float(value) if is_number(value) else None
 
 
 def figure_of(entry, layers, heads):
@@ -49,11 +50,12 @@ def figure_of(entry, layers, heads):
 
 
 class Figures:
-    """Of one file. heads, layers, model: Samples, or None where there is none of that kind;
+    """Of one file. all: as they came; heads, layers, model: Samples, or None where there is none of that kind;
     profile: {(step, layer, head): (distances, scores)}; similarity: {step: {(depth, depth):
     (value, baseline)}}."""
 
     def __init__(self, found):
+        self.all = found
         placed = [x for x in found if x.metric in ("profile", "cka")]
         single = [x for x in found if x.metric not in ("profile", "cka")]
         self.heads = samples_of([x for x in single if x.head is not None])

@@ -90,11 +90,12 @@ class Run:
         steps, evaluations = {}, {}
 
         def take(entry):
+            entry = {name: value for name, value in entry.items() if is_number(value)}
             if not is_count(entry.get("step")):
                 return "no step"
-            if is_number(entry.get("val_loss")):
+            if "val_loss" in entry:
                 evaluations[entry["step"]] = entry
-            elif is_number(entry.get("loss")) and is_count(entry.get("tokens")):
+            elif "loss" in entry and is_count(entry.get("tokens")):
                 steps[entry["step"]] = entry
             else:
                 return "neither loss with tokens nor val_loss"

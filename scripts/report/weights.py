@@ -15,6 +15,8 @@ def series(figures, name):
         if of is not None and name in of.value:
             rows = of.value[name][:, :, 0]
             told = np.isfinite(rows)
+            if not told.any():
+                return None
             return (of.steps[told.any(axis=1)], of.tokens[told.any(axis=1)],
                     rows[told.any(axis=1)][:, told.any(axis=0)])
     return None

@@ -24,6 +24,7 @@ TOKENS = "qwen2.5-1.5b T=1024: >= 55,000 tokens/s (LLM.Q: 58,900)"
 BANDWIDTH = ("operations that only move memory >= 85% of a copy's bandwidth "
              "(from 1% of a step)")
 IDLE = "GPU idle < 2% of a step"
+LENS = "gpt2-124m T=1024: attention sampled every 16 steps costs < 1% of their time"
 STEPS = "environment,build,step,step_peers"  # those of training steps' figures
 
 
@@ -59,11 +60,11 @@ class GpuCheck(unittest.TestCase):
 
     def test_everything_passes(self):
         record = self.check(0, "none")
-        self.assertEqual(len(record["figures"]), 8 + 6 + 5)
-        self.assertEqual(len(record["steps"]), 16)
+        self.assertEqual(len(record["figures"]), 8 + 6 + 5 + 1)
+        self.assertEqual(len(record["steps"]), 17)
         self.assertEqual(record["environment"]["gpu"], "Sample GPU")
         self.assertIn("release 13.0", record["environment"]["nvcc"])
-        self.assertEqual(len(record["records"]), 10 + 1 + 1 + 4 + 3)
+        self.assertEqual(len(record["records"]), 10 + 1 + 1 + 4 + 3 + 1)
         for name in ("attention.txt", "attention.md", "training.txt", "training.md",
                      "logs.tar.gz"):
             self.assertTrue((self.out / name).exists(), name)
@@ -112,6 +113,16 @@ class GpuCheck(unittest.TestCase):
             with self.subTest(fault):
                 self.check(1, fault, {}, {goal: "FAIL" for goal in goals}, STEPS)
 
+    def test_the_cost_of_the_lens(self):
+        steps = "environment,build,lens"
+        record = self.check(3, "none", {}, {}, steps)["records"]["lens"]
+        self.assertAlmostEqual(record["cost"], 0.003 / 1.6, delta=0.001)
+        self.assertEqual((record["batch_size"], record["pairs"]), (16, 24))
+        self.check(1, "slow-lens", {}, {LENS: "FAIL"}, steps)
+        self.check(3, "noisy-lens", {}, {LENS: "NOT MEASURED"}, steps)
+        self.check(3, "no-lens", {"lens": "failed", "comparison": "not run"}, {}, steps)
+        self.check(3, "tiny", {"lens": "not run", "comparison": "not run"}, {}, steps)
+
     def test_one_model_that_cannot_be_measured(self):
         record = self.check(3, "one-model", {"step": "failed"},
                             {goal: "NOT MEASURED"
@@ -153,7 +164,7 @@ class GpuCheck(unittest.TestCase):
         states = {step["name"]: step["state"] for step in record["steps"]}
         self.assertEqual(states["build"], "failed")
         for name in ("primitives", "conformance", "models", "bench", "step", "step_peers",
-                     "long", "memcheck"):
+                     "lens", "long", "memcheck"):
             self.assertEqual(states[name], "not run")
         self.assertEqual(states["peers"], "passed")
 
@@ -185,7 +196,7 @@ class GpuCheck(unittest.TestCase):
         training, attention = (self.steps_of("--steps", x) for x in ("training", "attention"))
         self.assertEqual({*training, *attention}, {*steps})
         self.assertEqual([x for x in steps if x in training], training)
-        self.assertTrue({"models", "step", "step_peers"} <= {*training} - {*attention})
+        self.assertTrue({"models", "step", "step_peers", "lens"} <= {*training} - {*attention})
         self.assertTrue({"bench", "peers", "long"} <= {*attention} - {*training})
         self.assertEqual(self.steps_of("--steps", "attention,training"), steps)
         self.assertEqual(self.steps_of("--steps", "training,long"),
@@ -198,7 +209,7 @@ class GpuCheck(unittest.TestCase):
         self.assertFalse(self.out.exists())
 
     def test_dry_run_needs_no_gpu(self):
-        self.assertEqual(len(self.steps_of()), 16)
+        self.assertEqual(len(self.steps_of()), 17)
         self.assertFalse(self.out.exists())
 
     def test_wrong_options(self):

@@ -116,6 +116,13 @@ class Packages(unittest.TestCase):
         self.assertEqual(self.calls.read_text().splitlines(),
                          ["as root: apt-get update -q", f"as root: {INSTALL}g++"])
 
+    def test_the_browser_is_a_set_of_its_own(self):
+        self.missing("chromium", "python3-selenium")
+        self.assertEqual(self.run_without_terminal("build", "test"), (0, "", ""))
+        code, _, errors = self.run_without_terminal("browser")
+        self.assertEqual(code, 1)
+        self.assertIn(f"as root, run: {INSTALL}chromium python3-selenium", errors)
+
     def test_unknown_set(self):
         code, _, errors = self.run_without_terminal("docs")
         self.assertEqual(code, 2)

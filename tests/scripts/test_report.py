@@ -322,6 +322,23 @@ class Damaged(Report):
             (self.run_dir / name).write_bytes(content)
             self.report()
 
+    def test_numbers_that_no_run_has(self):
+        self.write_run(samples=6)
+        with open(self.run_dir / "log.jsonl", "a") as file:
+            file.write('{"step":61,"tokens":31232,"loss":1e308,"lr":0.1}\n')
+            file.write('{"step":62,"tokens":31744,"loss":4,"lr":1e308,"grad_norm":%d}\n' % 10**400)
+        for name in ("change_q", "change_k", "change_embedding"):
+            lost = {"step": 60, "tokens": 30720, "layer": None if "emb" in name else 0,
+                    "head": None, "metric": name, "value": None, "baseline": 0, "n": 1}
+            with open(self.run_dir / "inspect.jsonl", "a") as file:
+                file.write(json.dumps(lost) + "\n")
+        run = json.loads((self.run_dir / "run.json").read_text())
+        run["environment"]["device"] = "half of a \ud800 pair"
+        (self.run_dir / "run.json").write_text(json.dumps(run))
+        page, data = self.report()
+        self.assertIn("log.jsonl: 1 of ", data["notes"][0])
+        self.assertIn("half of a ? pair", page)
+
 
 if __name__ == "__main__":
     if not PYTHON:
