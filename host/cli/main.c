@@ -18,6 +18,7 @@ static const struct {
     {"plan", cmd_plan, "the memory that a training run would take"},
     {"info", cmd_info, "what a run, a model, a data folder or this machine is"},
     {"bench", cmd_bench, "measure attention or whole training steps"},
+    {"lens", cmd_lens, "whether the lens says what was planted"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
