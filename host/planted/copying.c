@@ -103,8 +103,7 @@ qn_status qn_copy_accuracy(qn_model *model, const qn_task *task, uint64_t seed, 
     return status;
 }
 
-/* ---- its heads --------------------------------------------------------------------------------
- */
+/* ---- its heads ------------------------------------------------------------------------------- */
 
 qn_status qn_copy_patterns(qn_model *model, uint64_t seed, qn_lens_figures *out) {
     const qn_probe_tokens tokens = {

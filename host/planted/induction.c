@@ -48,8 +48,7 @@ static qn_status check_jump(qn_garden *garden, const qn_trained *t) {
                     "steps from a quarter of the fall to three quarters");
 }
 
-/* ---- heads --------------------------------------------------------------------------------------
- */
+/* ---- heads ----------------------------------------------------------------------------------- */
 
 static qn_status check_head(qn_garden *garden, const qn_lens_figures *figures, const char *metric,
                             int64_t layer, double least, qn_head_label label) {

@@ -2,9 +2,15 @@
 #ifndef QUERN_PLANTED_INVARIANTS_H
 #define QUERN_PLANTED_INVARIANTS_H
 
+#include <math.h>
+
 #include "planted/copying.h"
 
 enum { T5 = 5 };
+
+/* The larger of two; not a number where one of them is not, unlike fmax, so that a figure that is
+ * missing or broken fails a check. */
+static inline double qn_worse(double a, double b) { return isnan(a) || a > b ? a : b; }
 
 /* A small untrained model on T1's task. */
 qn_status qn_untrained(const qn_garden *garden, qn_plan_mode mode, qn_trained *out);

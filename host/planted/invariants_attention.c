@@ -36,10 +36,13 @@ static qn_status sample(qn_garden *garden, qn_model *model, qn_lens *lens,
 static double distance_from_baseline(const qn_lens_figure *figures, int64_t count,
                                      const char *metric) {
     double largest = 0;
-    for (int64_t i = 0; i < count; i++)
-        if (!strcmp(figures[i].metric, metric))
-            largest = fmax(largest, fabs(figures[i].value / figures[i].baseline - 1));
-    return largest;
+    int64_t found = 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (strcmp(figures[i].metric, metric)) continue;
+        largest = qn_worse(largest, fabs(figures[i].value / figures[i].baseline - 1));
+        found++;
+    }
+    return found ? largest : (double)NAN;
 }
 
 static qn_status check_uniform(qn_garden *garden, const qn_lens_figure *figures, int64_t count) {
@@ -53,7 +56,7 @@ static qn_status check_uniform(qn_garden *garden, const qn_lens_figure *figures,
 static double largest_of(const qn_lens_figure *figures, int64_t count, const char *metric) {
     double largest = -INFINITY;
     for (int64_t i = 0; i < count; i++)
-        if (!strcmp(figures[i].metric, metric)) largest = fmax(largest, figures[i].value);
+        if (!strcmp(figures[i].metric, metric)) largest = qn_worse(largest, figures[i].value);
     return largest;
 }
 
@@ -101,8 +104,7 @@ qn_status qn_check_extremes(qn_garden *garden) {
     return status ? status : check_probes(garden);
 }
 
-/* ---- the same bits with statistics and without -------------------------------------------------
- */
+/* ---- the same bits with statistics and without ----------------------------------------------- */
 
 /* What a pass left in a buffer, all layers. */
 static qn_status read_buffer(qn_model *model, qn_buffer_id id, char **out, size_t *bytes) {

@@ -36,8 +36,8 @@ static double largest_change(const double *scores, int64_t T, int64_t move_query
     for (int64_t i = 1; i + 1 < T; i++)
         for (int64_t j = 1; j + 1 < T; j++) {
             const double moved = scores[(i + move_query) * T + j + move_key];
-            change = fmax(change, fabs(moved - scores[i * T + j]));
-            largest = fmax(largest, fabs(scores[i * T + j]));
+            change = qn_worse(change, fabs(moved - scores[i * T + j]));
+            largest = qn_worse(largest, fabs(scores[i * T + j]));
         }
     return change / largest;
 }
@@ -72,8 +72,7 @@ qn_status qn_check_shift(qn_garden *garden) {
     return status;
 }
 
-/* ---- the choice of a basis ---------------------------------------------------------------------
- */
+/* ---- the choice of a basis ------------------------------------------------------------------- */
 
 /* Powers of two, which change exponents alone. */
 #define SCALE 4.0f
@@ -100,13 +99,15 @@ static qn_status look(qn_garden *garden, qn_model *model, view *out) {
 static double largest_distance(const view *before, const view *after, const char *metric,
                                double factor) {
     double largest = before->figures.count == after->figures.count ? 0 : (double)NAN;
+    int64_t found = 0;
     for (int64_t i = 0; i < before->figures.count; i++) {
         const qn_lens_figure *b = &before->figures.items[i];
         if (metric ? strcmp(b->metric, metric) : strstr(b->metric, "_norm") != NULL) continue;
         const double distance = fabs(after->figures.items[i].value / (factor * b->value) - 1);
-        largest = fmax(largest, distance);
+        largest = qn_worse(largest, distance);
+        found++;
     }
-    return largest;
+    return found ? largest : (double)NAN;
 }
 
 static qn_status compare(qn_garden *garden, const view *before, const view *after) {

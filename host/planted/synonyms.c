@@ -99,9 +99,7 @@ static qn_status probe_control(qn_garden *garden, const qn_trained *t, qn_lens_f
     return probe(garden, t, &control, &pairs, out);
 }
 
-/* ---- checks: of the layer that matches keys, all of its heads
- * ------------------------------------
- */
+/* ---- checks, of all heads of the layer that matches keys ----------------------------------- */
 
 enum { MATCHING_LAYER = 1 };
 
@@ -155,8 +153,7 @@ static qn_status check_loss(qn_garden *garden, const qn_trained *t, const char *
                     of);
 }
 
-/* ---- the experiment -----------------------------------------------------------------------------
- */
+/* ---- the experiment -------------------------------------------------------------------------- */
 
 static qn_status run_synonyms(qn_garden *garden) {
     qn_lens_figures figures = {0};

@@ -114,13 +114,12 @@ static qn_status train(const qn_garden *garden, const char *name, const qn_train
     return QN_OK;
 }
 
-/* ---- the model that came of it ----------------------------------------------------------------
- */
+/* ---- the model that came of it --------------------------------------------------------------- */
 
-static qn_status open_model(const qn_garden *garden, const qn_planting *p, const char *checkpoint,
+static qn_status open_model(const qn_garden *garden, const qn_planting *p, qn_plan_mode mode,
                             qn_trained *out) {
     const qn_config config = make_config(p);
-    qn_plan_options plan = {.mode = QN_PLAN_INSPECT,
+    qn_plan_options plan = {.mode = mode,
                             .batch_size = p->batch_size,
                             .seq_len = p->task->examples.length - 1,
                             .grad_accum = 1};
@@ -129,15 +128,24 @@ static qn_status open_model(const qn_garden *garden, const qn_planting *p, const
                            &note));
     free(note);
     QN_TRY(qn_plan_set_precision(out->backend, QN_PRECISION_AUTO, &plan));
-    QN_TRY(qn_model_create(out->backend, &config, &plan, &out->model));
-    return qn_model_load(out->model, checkpoint);
+    return qn_model_create(out->backend, &config, &plan, &out->model);
+}
+
+qn_status qn_plant_nothing(const qn_garden *garden, const qn_planting *p, qn_plan_mode mode,
+                           qn_trained *out) {
+    *out = (qn_trained){0};
+    qn_status status = open_model(garden, p, mode, out);
+    if (!status) status = qn_model_init(out->model, garden->options->seed);
+    if (status) qn_trained_free(out);
+    return status;
 }
 
 static qn_status open_last(const qn_garden *garden, const qn_planting *p, const char *run,
                            qn_trained *out) {
     char *checkpoint;
     QN_TRY(qn_checkpoint_find(run, p->steps, NULL, NULL, &checkpoint));
-    qn_status status = open_model(garden, p, checkpoint, out);
+    qn_status status = open_model(garden, p, QN_PLAN_INSPECT, out);
+    if (!status) status = qn_model_load(out->model, checkpoint);
     free(checkpoint);
     return status;
 }
