@@ -8,8 +8,8 @@ usage() {
 Usage: scripts/quickstart.sh [OPTION...]
 
 Installs what is missing, builds, prepares a corpus, trains a small model on it, lets it
-write, and draws its training curve. Steps that are done already are skipped, an interrupted
-training goes on.
+write, and reports how its attention learnt. Steps that are done already are skipped, an
+interrupted training goes on.
 
 Where quern can use a GPU it trains a larger model (recipes/quickstart-gpu.json) on more text,
 with fewer steps on slower cards: five minutes by estimate; it has not run on a GPU yet.
@@ -174,7 +174,7 @@ else
     run=${run:-runs/quickstart-$corpus}
 fi
 say "training: $run"
-options=(--run "$run" --data "$data")
+options=(--run "$run" --data "$data" --lens-every 32 --lens-probes 500)
 # A run that has begun knows its options.
 if [[ $gpu == yes && ! -e $run/run.json ]]; then
     [[ -n $steps ]] || estimate_steps
@@ -191,11 +191,12 @@ perform build/quern generate --run "$run" --prompt "$prompt" --max-tokens 200 "$
     tee "$sample"
 [[ $dry_run == no ]] || exit 0
 
-say "training curve"
-if /usr/bin/python3 scripts/plot_loss.py "$run"; then
-    curve="  curve        $run/loss.png"
+say "how attention learnt"
+build/quern inspect --run "$run" "${on_cpu[@]}"
+if report=$(/usr/bin/python3 scripts/report.py "$run"); then
+    report="  report       $report (open it in a browser)"
 else
-    curve="  curve        not drawn: python3-matplotlib is missing"
+    report="  report       not written: python3-matplotlib is missing"
 fi
 
 say "where everything lies"
@@ -205,7 +206,7 @@ cat <<END
   run          $run (run.json, log.jsonl)
   checkpoint   $(ls -d "$run"/checkpoints/step-* | sort -V | tail -1)
   sample       $run/sample.txt
-$curve
+$report
 more of it:    build/quern generate --run $run --prompt "..."
 train longer:  build/quern train --run $run --resume --steps N
 END

@@ -4,10 +4,13 @@
     scripts/report.py runs/first
     scripts/report.py runs/first -o first.html
     scripts/report.py runs/first --compare runs/second runs/third
+    scripts/report.py runs/first --frozen runs/first-frozen
 
-Heads and layers are in it when attention was sampled: quern train --lens-every N. What the run has
-not recorded is left out, and the report says why. --compare draws the losses and the layers of
-other runs beside those of the first.
+Heads and layers are in it when attention was sampled: quern train --lens-every N. Probes and
+pictures are in it when checkpoints were kept and inspected: quern train --lens-probes N, then quern
+inspect --run DIR. What the run has not recorded is left out, and the report says why. --compare
+draws the losses and the layers of other runs beside those of the first. --frozen takes the same run
+with Wq and Wk frozen (quern train --freeze qk) and says what that costs.
 """
 import argparse
 import os
@@ -19,7 +22,7 @@ try:
 except ImportError:
     sys.exit("report.py: matplotlib is missing; install python3-matplotlib")
 
-from report import page
+from report import frozen, page
 from report.run import NoRun, Run
 
 
@@ -31,6 +34,7 @@ def parse_arguments():
                         help="page to write (default: report.html in the run)")
     parser.add_argument("--compare", nargs="+", default=[], metavar="RUN",
                         help="runs to draw beside it")
+    parser.add_argument("--frozen", metavar="RUN", help="the same run with Wq and Wk frozen")
     return parser.parse_args()
 
 
@@ -49,6 +53,8 @@ def main():
     options = parse_arguments()
     try:
         runs = [Run(folder) for folder in (options.run, *options.compare)]
+        if options.frozen:
+            runs.insert(1, frozen.twin(options.frozen))
     except NoRun as error:
         sys.exit(f"report.py: {error}")
     path = pathlib.Path(options.out) if options.out else runs[0].folder / "report.html"

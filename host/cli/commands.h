@@ -13,6 +13,7 @@ qn_status cmd_prepare(int argc, char **argv);
 qn_status cmd_train(int argc, char **argv);
 qn_status cmd_eval(int argc, char **argv);
 qn_status cmd_generate(int argc, char **argv);
+qn_status cmd_inspect(int argc, char **argv);
 qn_status cmd_plan(int argc, char **argv);
 qn_status cmd_info(int argc, char **argv);
 qn_status cmd_bench(int argc, char **argv);

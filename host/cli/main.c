@@ -16,6 +16,7 @@ static const struct {
     {"eval", cmd_eval, "loss and bits per byte of a trained model"},
     {"generate", cmd_generate, "let a trained model write"},
     {"plan", cmd_plan, "the memory that a training run would take"},
+    {"inspect", cmd_inspect, "probe what heads and layers do, checkpoint by checkpoint"},
     {"info", cmd_info, "what a run, a model, a data folder or this machine is"},
     {"bench", cmd_bench, "measure attention or whole training steps"},
     {"lens", cmd_lens, "whether the lens says what was planted"},

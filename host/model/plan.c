@@ -167,11 +167,12 @@ static void place_head(layout *l) {
     place_scratch(l, QN_BUF_LOSS_SUMS, "loss sums", QN_F32, o->grad_accum + 1, 1);
 }
 
-static void place_gradients(layout *l) {
+static void place_gradients(layout *l, const qn_params *params) {
     const int64_t heads = l->plan->config.n_layers * l->plan->config.n_heads;
     place_scratch(l, QN_BUF_ATTN_SUMS, "attention's statistics", QN_F32, QN_ATTN_N_SUMS, heads);
     place_scratch(l, QN_BUF_ATTN_COUNTS, "attention's rows", QN_I64, QN_ATTN_N_COUNTS, heads);
     place_scratch(l, QN_BUF_GRAD_SUMSQ, "gradient sum of squares", QN_F32, 1, 1);
+    place_scratch(l, QN_BUF_GRAD_PARTS, "the same of its parts", QN_F32, params->count, 1);
     place_scratch(l, QN_BUF_D_RESID, "residual gradient", l->storage, l->N, l->C);
     place_scratch(l, QN_BUF_D_NORM, "norm output gradient", l->storage, l->N, l->C);
     place_scratch(l, QN_BUF_D_QKV, "q, k, v gradient", l->storage, l->N,
@@ -238,7 +239,7 @@ qn_status qn_plan_make(qn_backend *backend, const qn_config *config, const qn_pa
     place_inputs(&l);
     place_block(&l);
     place_head(&l);
-    if (l.train) place_gradients(&l);
+    if (l.train) place_gradients(&l, params);
     if (!l.overflow) place_workspace(&l, qn_workspace_bytes(out, backend));
     if (l.overflow) {
         return qn_error(QN_CODE_USAGE,

@@ -154,6 +154,11 @@ static void ask_backward(asker *k) {
     ask_embedding_backward(k);
 }
 
+/* The lens makes the q and k columns of a gradient (C,3C) dense, one after the other. */
+static void ask_lens(asker *k) {
+    if (k->config->arch == QN_ARCH_GPT2) note(k, (size_t)(k->C * k->C) * sizeof(float));
+}
+
 size_t qn_workspace_bytes(const qn_plan *plan, qn_backend *backend) {
     const qn_plan_options *o = &plan->options;
     asker k = {.backend = backend,
@@ -168,5 +173,6 @@ size_t qn_workspace_bytes(const qn_plan *plan, qn_backend *backend) {
     if (qn_logit_rows(o)) ask_logits(&k);
     if (o->mode != QN_PLAN_GENERATE) ask_classifier(&k);
     if (k.train) ask_backward(&k);
+    if (k.train) ask_lens(&k);
     return k.most;
 }

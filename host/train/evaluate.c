@@ -2,6 +2,7 @@
 
 #include "quern/clock.h"
 #include "quern/train.h"
+#include "train/even_batch.h"
 #include "train/input.h"
 
 /* Bytes that the counted targets stand for: by the tokenizer, or by the mean over the
@@ -17,20 +18,6 @@ static double target_bytes(const qn_dataset *dataset, const int32_t *targets, in
         }
     }
     return bytes;
-}
-
-/* Sequences [first, first + B) of the `end` that are read, which lie evenly over the loader's;
- * those from `end` on are all ignored targets. */
-static qn_status fill_batch(const qn_loader *loader, int64_t first, int64_t end, int64_t B,
-                            int64_t T, int32_t *tokens, int32_t *targets, int32_t *doc_start) {
-    for (int64_t b = 0; b < B; b++) {
-        const int64_t at = b * T, chosen = first + b < end ? first + b : end - 1;
-        const int64_t sequence = (int64_t)((__int128)chosen * qn_loader_sequences(loader) / end);
-        QN_TRY(qn_loader_fill(loader, sequence, tokens + at, targets + at, doc_start + at));
-        if (first + b < end) continue;
-        for (int64_t i = 0; i < T; i++) targets[at + i] = -1;
-    }
-    return QN_OK;
 }
 
 static int64_t count_targets(const int32_t *targets, int64_t count) {
@@ -53,7 +40,7 @@ static qn_status add_batch(qn_model *model, const qn_dataset *dataset, const qn_
     int32_t *tokens, *targets, *doc_start;
     double loss;
     QN_TRY(qn_input_acquire(input, &tokens, &targets, &doc_start));
-    QN_TRY(fill_batch(loader, first, end, B, T, tokens, targets, doc_start));
+    QN_TRY(qn_even_fill(loader, first, end, B, T, tokens, targets, doc_start));
     const qn_batch batch = {tokens, targets, doc_start};
     QN_TRY(qn_model_evaluate(model, &batch, &loss));
     s->loss += loss;

@@ -13,6 +13,7 @@
 
 static const char *const schedules[] = {"cosine", "wsd", "constant", NULL};
 static const char *const roundings[] = {"nearest", "stochastic", NULL};
+static const char *const freezes[] = {"none", "qk", NULL};
 static const char *const attentions[] = {"auto", "naive", "fused", NULL};
 static const char *const switches[] = {"off", "on", NULL};
 
@@ -52,6 +53,10 @@ static const qn_option table[] = {
     REAL(beta2, "beta2", "0.99", 0, 0.999999, FIXED, "X", "AdamW's decay of the second moment"),
     REAL(eps, "eps", "1e-08", 1e-30, 1, FIXED, "X", "AdamW's epsilon"),
     REAL(clip, "clip", "1", 0, 1e30, FIXED, "X", "largest norm of the gradient; 0: off"),
+    CHOICE(
+        freeze, "freeze", "none", freezes, FIXED, "WHAT",
+        "parameters that stay as they begin: none, or qk for the projections to q and k in every "
+        "layer, with their biases and norms"),
     INT(seed, "seed", "1", 0, MANY, FIXED, "N", "of initial weights and the order of the data"),
     CHOICE(precision, "precision", "auto", qn_precision_names, FIXED, "NAME",
            "operands of matrix products, and what else is stored in their precision: fp32, bf16, "
@@ -80,6 +85,10 @@ static const qn_option table[] = {
         "checkpoints kept for good: those at multiples of N steps; 0: none"),
     INT(lens_every, "lens-every", "0", 0, MANY, RESUMABLE, "N",
         "steps between samples of attention, which go into the run's lens.jsonl; 0: none"),
+    INT(lens_probes, "lens-probes", "0", 0, MANY, RESUMABLE, "N",
+        "small checkpoints (no optimizer state) in the run's probes/ for `quern inspect`: at steps "
+        "0, "
+        "1, 2, 4, ... 512, then every N, and the last; 0: none"),
     STRING(backend, "backend", "auto", RESUMABLE, "NAME",
            "cpu, cuda, or auto for a GPU where there is one"),
     INT(threads, "threads", "0", 0, 4096, RESUMABLE, "N", "CPU threads; 0: one a core"),

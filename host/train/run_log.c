@@ -55,22 +55,25 @@ void qn_run_log_close(qn_run_log *log) {
     *log = (qn_run_log){.file = -1};
 }
 
+qn_status qn_run_log_write(qn_run_log *log, const char *lines, size_t length) {
+    size_t done = 0;
+    while (done < length) {
+        const ssize_t n = write(log->file, lines + done, length - done);
+        if (n >= 0)
+            done += (size_t)n;
+        else if (errno != EINTR)
+            return system_error(log->path);
+    }
+    return QN_OK;
+}
+
 qn_status qn_run_log_append(qn_run_log *log, const char *line) {
     const size_t length = strlen(line);
     char *text = malloc(length + 1);
     if (!text) return qn_error(QN_CODE_MEMORY, "%s: no memory for a line", log->path);
     memcpy(text, line, length);
     text[length] = '\n';
-    size_t done = 0;
-    qn_status status = QN_OK;
-    while (done < length + 1 && !status) {
-        const ssize_t n = write(log->file, text + done, length + 1 - done);
-        if (n >= 0) {
-            done += (size_t)n;
-        } else if (errno != EINTR) {
-            status = system_error(log->path);
-        }
-    }
+    qn_status status = qn_run_log_write(log, text, length + 1);
     free(text);
     return status;
 }

@@ -2,6 +2,7 @@
 #ifndef QUERN_RUN_LOG_H
 #define QUERN_RUN_LOG_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "quern/status.h"
@@ -22,6 +23,8 @@ void qn_run_log_close(qn_run_log *log);
 
 /* Appends one line, given without its newline. */
 qn_status qn_run_log_append(qn_run_log *log, const char *line);
+/* Appends whole lines, `length` bytes with the newline of each. */
+qn_status qn_run_log_write(qn_run_log *log, const char *lines, size_t length);
 /* Waits until all lines are on disk. */
 qn_status qn_run_log_sync(qn_run_log *log);
 

@@ -17,6 +17,7 @@
 #include "quern/model_source.h"
 #include "quern/optimizer.h"
 #include "quern/range.h"
+#include "quern/snapshot.h"
 #include "quern/step.h"
 #include "quern/train.h"
 #include "train/lens_log.h"
@@ -188,7 +189,7 @@ static qn_status open_config(const training *t, bool resume, qn_config *config) 
 static qn_status open_model(training *t, const qn_config *config) {
     qn_plan_options plan = qn_options_plan(&t->options);
     QN_TRY(qn_plan_set_precision(t->backend, (qn_precision)t->options.precision, &plan));
-    QN_TRY(qn_optimizer_check(&plan, &t->options));
+    QN_TRY(qn_optimizer_check(config, &plan, &t->options));
     QN_TRY(qn_model_create(t->backend, config, &plan, &t->model));
     if (t->options.lens_every) QN_TRY(qn_lens_open(t->model, &t->lens));
     return qn_stepper_open(t->model, &t->options, qn_loader_targets(t->train_loader), t->comm,
@@ -224,7 +225,7 @@ static qn_status load_checkpoint(training *t, const char *checkpoint) {
     QN_TRY(qn_checkpoint_load(checkpoint, t->model));
     QN_TRY(qn_optimizer_resume(t->model, &t->options, t->state.step));
     t->saved_step = t->state.step;
-    return qn_checkpoint_clean(t->options.run, t->state.step);
+    return QN_OK;
 }
 
 /* Parameters and position: of the last whole checkpoint, of --model's folder, or initial. */
@@ -236,7 +237,6 @@ static qn_status open_state(training *t, bool resume) {
     if (!checkpoint) {
         if (resume) note(t, "no checkpoint yet: starting from the beginning");
         qn_loader_fingerprint(t->train_loader, &t->state.data);
-        QN_TRY(qn_checkpoint_clean(t->options.run, 0));
         return qn_model_source_is_folder(t->options.model)
                    ? qn_model_load(t->model, t->options.model)
                    : qn_model_init(t->model, (uint64_t)t->options.seed);
@@ -301,6 +301,8 @@ static qn_status open_training(training *t, bool resume) {
     QN_TRY(open_model(t, &config));
     QN_TRY(note_emulation(t));
     QN_TRY(open_state(t, resume));
+    QN_TRY(qn_checkpoint_clean(t->options.run, t->state.step));
+    QN_TRY(qn_snapshot_clean(t->options.run, t->state.step));
     QN_TRY(write_folder(t));
     QN_TRY(lock_folder(t));
     QN_TRY(open_log(t));
@@ -411,6 +413,20 @@ static qn_status log_step(training *t, const qn_step_report *r) {
     return qn_run_log_append(&t->log, line);
 }
 
+static qn_status log_sample(training *t, const qn_step_report *r) {
+    const qn_lens_figure *figures;
+    int64_t count;
+    QN_TRY(qn_lens_read(t->lens, &figures, &count));
+    QN_TRY(qn_lens_log_figures(figures, count, r->step, r->tokens, &t->lens_log));
+    qn_lens_figures gradients = {0};
+    qn_status status = qn_lens_gradients(t->model, &gradients);
+    if (!status)
+        status =
+            qn_lens_log_figures(gradients.items, gradients.count, r->step, r->tokens, &t->lens_log);
+    qn_lens_figures_free(&gradients);
+    return status;
+}
+
 static qn_status evaluate(training *t, qn_step_report *r) {
     qn_eval_result result;
     const bool last = t->state.step == t->options.steps;
@@ -442,19 +458,39 @@ static qn_status save(training *t) {
                       (long long)t->state.step, (long long)t->saved_step);
 }
 
+static qn_status probe(const training *t) {
+    const qn_train_options *o = &t->options;
+    const int64_t step = t->state.step;
+    if (!qn_snapshot_due(step, o->lens_probes, o->steps)) return QN_OK;
+    return qn_context(qn_snapshot_save(o->run, t->model, step, t->state.tokens, o->data),
+                      "step %lld: its probe could not be saved", (long long)step);
+}
+
+/* That of the step from which the run goes on, which may be there and whole. */
+static qn_status first_probe(const training *t) {
+    if (!t->options.lens_probes) return QN_OK;
+    char *path;
+    qn_status missing = qn_snapshot_find(t->options.run, t->state.step, &path, NULL);
+    free(path);
+    if (!missing) return QN_OK;
+    qn_status_free(missing);
+    return probe(t);
+}
+
 static bool due(int64_t step, int64_t every) { return every && step % every == 0; }
 
 static qn_status run(training *t, qn_train_result *out) {
     const qn_train_options *o = &t->options;
+    QN_TRY(first_probe(t));
     while (t->state.step < o->steps && !out->interrupted) {
         qn_step_report *report = &out->last;
         QN_TRY_IN(t->backend, "step", train_step(t, report));
         const bool end = t->state.step == o->steps;
         QN_TRY(log_step(t, report));
-        if (is_sampled(t, report->step))
-            QN_TRY(qn_lens_log(t->lens, report->step, report->tokens, &t->lens_log));
+        if (is_sampled(t, report->step)) QN_TRY(log_sample(t, report));
         if (end || due(t->state.step, o->eval_every))
             QN_TRY_IN(t->backend, "evaluation", evaluate(t, report));
+        QN_TRY_IN(t->backend, "probe", probe(t));
         out->interrupted =
             !end && t->hooks->should_stop && t->hooks->should_stop(t->hooks->context);
         if (end || out->interrupted || due(t->state.step, o->save_every))

@@ -1,5 +1,5 @@
 /* lens.h: what attention does while a model trains, head by head, measured inside the attention
- * operation. */
+ * operation; and what reaches its parameters. */
 #ifndef QUERN_LENS_H
 #define QUERN_LENS_H
 
@@ -58,6 +58,16 @@ qn_status qn_lens_end(qn_lens *lens);
 /* Waits for the device: the figures of the last sample, layer by layer, head by head; the lens's
  * until it is closed or begins again. */
 qn_status qn_lens_read(qn_lens *lens, const qn_lens_figure **figures, int64_t *count);
+
+/* ---- gradients --------------------------------------------------------------------------------
+ */
+
+/* grad_norm_q and grad_norm_k of each layer (head −1), the norms of the gradients of Wq and Wk, and
+ * grad_norm_embedding of the token embeddings (layer −1), of the gradients that a QN_PLAN_TRAIN
+ * model holds: after a step, until the next one clears them, those of that step before clipping.
+ * What is frozen has a gradient like any other. Waits for the device; changes nothing that a step
+ * reads. */
+qn_status qn_lens_gradients(qn_model *model, qn_lens_figures *out);
 
 #ifdef __cplusplus
 }

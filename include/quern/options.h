@@ -15,6 +15,8 @@ typedef enum qn_schedule { QN_SCHEDULE_COSINE, QN_SCHEDULE_WSD, QN_SCHEDULE_CONS
 
 typedef enum qn_weight_rounding { QN_ROUND_NEAREST, QN_ROUND_STOCHASTIC } qn_weight_rounding;
 
+typedef enum qn_freeze { QN_FREEZE_NONE, QN_FREEZE_QK } qn_freeze;
+
 enum { QN_OPTION_TEXT = 1024 }; /* longest value of a text option, with its zero byte */
 
 typedef struct qn_train_options {
@@ -28,6 +30,7 @@ typedef struct qn_train_options {
     int64_t schedule;  /* qn_schedule */
     double decay;      /* WSD: share of the steps in which lr falls */
     double weight_decay, beta1, beta2, eps, clip;
+    int64_t freeze; /* qn_freeze */
     int64_t seed;
     int64_t precision;       /* qn_precision */
     int64_t weight_rounding; /* qn_weight_rounding, of the working copy */
@@ -38,7 +41,8 @@ typedef struct qn_train_options {
     int64_t eval_every, eval_tokens;
     double eval_overlap; /* share of a sequence */
     int64_t save_every, keep_last, keep_every;
-    int64_t lens_every; /* steps; 0: off */
+    int64_t lens_every;  /* steps; 0: off */
+    int64_t lens_probes; /* steps, as qn_snapshot_due has them; 0: off */
     char backend[QN_OPTION_TEXT];
     int64_t threads;
 } qn_train_options;

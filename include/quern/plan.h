@@ -97,7 +97,8 @@ typedef enum qn_buffer_id {
     QN_BUF_FINAL_NORM,    /* (N,C) */
     QN_BUF_LOSSES,        /* (N) */
     QN_BUF_LOSS_SUMS,     /* (grad_accum), and a spare one */
-    QN_BUF_GRAD_SUMSQ,    /* (1) */
+    QN_BUF_GRAD_SUMSQ,    /* (1) of all that trains */
+    QN_BUF_GRAD_PARTS,    /* (parameters) sums of squares of parts of the gradients */
     QN_BUF_ATTN_SUMS,     /* (L,QN_ATTN_N_SUMS,Hq) of the lens */
     QN_BUF_ATTN_COUNTS,   /* (L,QN_ATTN_N_COUNTS,Hq) int64 */
     QN_BUF_D_RESID,       /* (N,C) */
@@ -108,7 +109,7 @@ typedef enum qn_buffer_id {
     QN_BUF_CACHE_K,       /* (B,seq_len,Hkv·D) per layer */
     QN_BUF_CACHE_V,
     QN_BUF_LOGITS,    /* (qn_logit_rows,qn_table_rows(V)) */
-    QN_BUF_WORKSPACE, /* the most that any operation asks */
+    QN_BUF_WORKSPACE, /* the most that any operation asks, and the lens (GPT-2: (C,C) fp32) */
     QN_N_BUFFERS,
 } qn_buffer_id;
 

@@ -30,6 +30,11 @@ typedef struct qn_probe_tokens {
 
 qn_status qn_probe_patterns(qn_model *model, const qn_probe_tokens *tokens, qn_lens_figures *out);
 
+/* Attention weights of a head in the model's last pass: rows 0 … count − 1 of sequence b, (count,
+ * count), row i over keys j ≤ i, 0 where a key is not visible. */
+qn_status qn_probe_weights(qn_model *model, int64_t layer, int64_t head, int64_t b, int64_t count,
+                           double *out);
+
 /* ---- q and k of a text ----------------------------------------------------------------------- */
 
 /* q_norm, k_norm, q_participation, k_participation, q_rank, k_rank, q_anisotropy, k_anisotropy. */
@@ -65,6 +70,20 @@ qn_status qn_probe_logit_lens(qn_model *model, const qn_probe_text *text, qn_len
 /* cka: linear centred kernel alignment of the residual at depth `layer` with that at depth
  * `at` > `layer`, over the tokens of the text (Kornblith et al. 1905.00414). */
 qn_status qn_probe_similarity(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
+
+/* ---- parameters -------------------------------------------------------------------------------
+ */
+
+/* Wq, Wk and the embeddings as they were. */
+typedef struct qn_probe_origin qn_probe_origin;
+
+/* Copies them, from the model of a run's first checkpoint, which outlives the copy. */
+qn_status qn_probe_origin_take(qn_model *model, qn_probe_origin **out);
+void qn_probe_origin_free(qn_probe_origin *origin);
+
+/* change_q, change_k of each layer, change_embedding: ‖W − W₀‖/‖W₀‖ of the same model with what
+ * parameters it has now. */
+qn_status qn_probe_change(qn_model *model, const qn_probe_origin *origin, qn_lens_figures *out);
 
 /* ---- words --------------------------------------------------------------------------------------
  */

@@ -1,4 +1,5 @@
 """The run card: what was trained, on what, and what sampling attention cost."""
+from report import weights_file
 from report.markup import bullets, facts, paragraph, number, section, table, text
 
 
@@ -21,6 +22,11 @@ def shape_of(run):
             f"{width or 'unknown'}, {words or 'unknown'} words")
 
 
+def parameters_of(run):
+    count = weights_file.parameters(run.folder)
+    return f"{count:,}" if count else None
+
+
 def batch_of(run):
     batch, length = run.option("batch-size"), run.option("seq-len")
     if not batch or not length:
@@ -35,6 +41,16 @@ def sampling_of(run):
     every = run.option("lens-every")
     return (f"{len(run.samples)} samples, steps {run.samples.steps[0]} to {run.samples.steps[-1]}"
             + (f", every {every} steps and the first" if every else ""))
+
+
+def probing_of(run):
+    steps = run.probes.steps
+    if not steps:
+        return "none: train with --lens-probes N, then quern inspect --run DIR"
+    pictures = run.pictures.steps()
+    return (f"{len(steps)} checkpoints, steps {steps[0]} to {steps[-1]}"
+            + (f"; pictures of {len(run.pictures.of)} sentences at {len(pictures)} steps"
+               if pictures else ""))
 
 
 def cost_of(cost):
@@ -59,7 +75,8 @@ def last_of(entries, name):
 def facts_of(run, cost):
     environment = run.environment
     tokens = run.steps[-1]["tokens"] if run.steps else None
-    return [("model", model_of(run)), ("shape", shape_of(run)), ("seed", run.options.get("seed")),
+    return [("model", model_of(run)), ("shape", shape_of(run)),
+            ("parameters", parameters_of(run)), ("seed", run.options.get("seed")),
             ("steps", f"{run.steps[-1]['step']} of {run.options.get('steps', 'unknown')}"
              if run.steps else None),
             ("tokens", f"{tokens:,}" if tokens is not None else None), ("batch", batch_of(run)),
@@ -69,8 +86,9 @@ def facts_of(run, cost):
             ("last loss", number(last_of(run.steps, "loss"))),
             ("held out", number(last_of(run.evaluations, "val_loss"))),
             ("bits a byte", number(last_of(run.evaluations, "bits_per_byte"))),
-            ("quern", environment.get("version")), ("commit", environment.get("commit")),
+            ("quern", environment.get("version")), ("commit", environment.get("commit", "not recorded")),
             ("device", environment.get("device")), ("precision", environment.get("precision")),
+            ("probes", probing_of(run)),
             ("sampling of attention", sampling_of(run)), ("cost of sampling", cost_of(cost))]
 
 

@@ -34,3 +34,8 @@ def diverging():
 def sequential():
     """Cividis (Nunez, Anderton and Renslow 2018), light for small values."""
     return [hex_of(matplotlib.colormaps["cividis"](x)[:3]) for x in np.linspace(1, 0, STEPS)]
+
+
+def shades(count):
+    """Of cividis, for lines on white: light for the first, dark for the last."""
+    return [hex_of(matplotlib.colormaps["cividis"](x)[:3]) for x in np.linspace(0.8, 0, count)]

@@ -64,12 +64,15 @@ def heat_maps(samples):
 
 def measurements(run, claims, stages):
     """All that the report says, but for the curves."""
+    probed = run.probes.heads
     found = {"run": run.name, "notes": run.notes, "claims": claims, "stages": stages,
-             "overhead": overhead.measure(run)}
+             "overhead": overhead.measure(run), "pictures": run.pictures.packed(),
+             "heads": heads.table(run.samples, probed)}
     if run.samples is not None:
-        found |= {"heat": heat_maps(run.samples), "heads": heads.table(run.samples),
-                  "max_logit": heads.extreme_logit(run.samples),
+        found |= {"heat": heat_maps(run.samples), "max_logit": heads.extreme_logit(run.samples),
                   "collapsed": heads.collapsed(run.samples)}
+    if probed is not None:
+        found["probes"] = heat_maps(probed)
     return clean(found)
 
 

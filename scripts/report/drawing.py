@@ -131,67 +131,7 @@ def loss_figure(runs, marks, width, height):
     return figure
 
 
-# ---- layers ---------------------------------------------------------------------------------
-
-def layer_limits(samples, others, name):
-    """One scale for a metric's panels."""
-    known = [rows[np.isfinite(rows)] for run in (samples, *others) if name in run.value
-             for rows in (run.value[name], run.baseline[name])]
-    known = np.concatenate(known)
-    if not len(known):
-        return 0, 1
-    low, high = known.min(), known.max()
-    room = 0.05 * (high - low) or 0.5
-    return low - room, high + room
-
-
-def draw_layer(axes, samples, name, layer, i, spread):
-    colour, line = style(i)
-    rows = samples.value[name][:, layer]
-    some = np.isfinite(rows).any(axis=1) & (samples.tokens > 0)
-    rows, tokens = rows[some], samples.tokens[some]
-    if not len(rows):
-        return
-    if spread:
-        axes.fill_between(tokens, np.nanmin(rows, axis=1), np.nanmax(rows, axis=1), color=colour,
-                          alpha=0.18, linewidth=0)
-        bases = samples.baseline[name][some, layer]
-        told = np.isfinite(bases).any(axis=1)
-        if told.any():
-            axes.plot(tokens[told], np.nanmean(bases[told], axis=1), color="black",
-                      linestyle=(0, (1, 1.5)), linewidth=1)
-    axes.plot(tokens, np.nanmean(rows, axis=1), color=colour, linestyle=line, linewidth=1.5)
-
-
-def panel_axes(samples, limits):
-    """Axes that serve one layer after another: to make them takes longer than to draw."""
-    figure = Figure(figsize=(3.7, 1.9))
-    axes = figure.add_axes((0.13, 0.15, 0.84, 0.71))
-    token_axis(axes, samples.tokens[0], samples.tokens[-1])
-    axes.set_ylim(*limits)
-    axes.yaxis.set_major_locator(ticker.MaxNLocator(4))
-    axes.grid(alpha=0.25, linewidth=0.5)
-    return axes
-
-
-def layer_panels(runs, name):
-    """An SVG for each layer: mean over heads, their range, the baseline; other runs' means."""
-    samples = runs[0].samples
-    others = [(i, run.samples) for i, run in enumerate(runs)
-              if i and run.samples and name in run.samples.value]
-    axes = panel_axes(samples, layer_limits(samples, [other for _, other in others], name))
-    panels, identity = [], re.sub("[^A-Za-z0-9]", "", name)
-    for layer in range(samples.n_layers):
-        for artist in (*axes.lines, *axes.collections):
-            artist.remove()
-        draw_layer(axes, samples, name, layer, 0, True)
-        for i, other in others:
-            if layer < other.n_layers:
-                draw_layer(axes, other, name, layer, i, False)
-        axes.set_title(f"layer {layer}", fontsize=10, loc="left", pad=2)
-        panels.append(svg_of(axes.figure, f"{identity}-{layer}", f"layer {layer} over tokens"))
-    return panels
-
+# ---- stability -------------------------------------------------------------------------------
 
 def logit_figure(samples, thresholds, width, height):
     """The largest logit of each layer's heads over training, and what is too large."""

@@ -1,4 +1,4 @@
-"""Which heads these statistics can name, and which are in danger."""
+"""Which heads the figures can name, what each is worth, and which are in danger."""
 import numpy as np
 
 SINK_MASS = 0.3         # Gu et al. 2410.10781
@@ -8,47 +8,88 @@ LOCAL_BASELINE = 0.9    # above it nearly every visible key is local
 LOGIT_HIGH, LOGIT_DANGER = 100, 1000  # Kimi K2 clips at 100, and saw above 1,000 before
 COLLAPSED = 0.05        # normalised entropy; a convention of this report
 
-NEED_PROBES = ("previous-token", "induction", "offset")
+# Of probes on random tokens; host/lens/label.c has the same.
+PROBE_WEIGHT = {"previous_token": 0.5, "induction": 0.5, "offset": 0.5}
+PROBE_TIMES_BASELINE = 10
+OFFSET_FROM = 2  # distance 1 is the previous token's
+
+FROM_SAMPLES, FROM_PROBES = ("sink", "local"), ("previous-token", "induction", "offset")
 
 RULES = {
+    "previous-token": f"mean weight of the token before > {PROBE_WEIGHT['previous_token']} and > "
+                      f"{PROBE_TIMES_BASELINE} x that of uniform weights, on random tokens",
+    "induction": "mean weight of what followed this token's last occurrence > "
+                 f"{PROBE_WEIGHT['induction']} and > {PROBE_TIMES_BASELINE} x that of uniform "
+                 "weights, on random tokens repeated at random periods (Olsson et al. 2209.11895)",
+    "offset": f"the largest mean weight at one distance d >= {OFFSET_FROM} > "
+              f"{PROBE_WEIGHT['offset']} and > {PROBE_TIMES_BASELINE} x that of uniform weights, "
+              "on random tokens",
     "sink": f"sink mass > {SINK_MASS} (Gu et al. 2410.10781) and > {SINK_TIMES_BASELINE} x its "
-            "baseline",
+            "baseline, in the last sample of training",
     "local": f"local mass at least {LOCAL_SHARE:.0%} of the way from its baseline to 1 (a "
-             f"convention of this report), where the baseline is below {LOCAL_BASELINE}",
+             f"convention of this report), where the baseline is below {LOCAL_BASELINE}, in the "
+             "last sample of training",
 }
+SAMPLED = ("sink", "local", "distance", "entropy")
+PROBED = ("previous_token", "induction", "offset", "ablation")
 
 
-def last(samples, name):
-    """(value, baseline, n) of a metric at the last sample, each (layers, heads)."""
-    if name not in samples.value:
-        nothing = np.full((samples.n_layers, samples.n_heads), np.nan)
-        return nothing, nothing, np.zeros(nothing.shape, int)
-    return samples.value[name][-1], samples.baseline[name][-1], samples.n[name][-1]
-
-
-def types(samples):
+def named_by_samples(samples):
     """{type: (layers, heads) of bool} at the last sample; what is not a number has no type."""
-    sink, sink_base, _ = last(samples, "sink")
-    local, local_base, _ = last(samples, "local")
+    sink, sink_base, _ = samples.last("sink")
+    local, local_base, _ = samples.last("local")
     with np.errstate(invalid="ignore"):
         return {"sink": (sink > SINK_MASS) & (sink > SINK_TIMES_BASELINE * sink_base),
                 "local": (local_base < LOCAL_BASELINE)
                 & (local >= local_base + LOCAL_SHARE * (1 - local_base))}
 
 
-def table(samples):
-    """A row for each head: its types and its figures at the last sample."""
-    named, rows = types(samples), []
-    figures = {name: last(samples, name) for name in ("sink", "local", "distance", "entropy")}
-    for layer in range(samples.n_layers):
-        for head in range(samples.n_heads):
-            at = (layer, head)
-            rows.append({"layer": layer, "head": head,
-                         "types": [name for name in named if named[name][at]],
-                         "n": int(max(n[at] for _, _, n in figures.values())),
-                         **{name: (float(value[at]), float(base[at]))
-                            for name, (value, base, _) in figures.items()}})
-    return rows
+def strong(probed, name):
+    value, base, _ = probed.last(name)
+    with np.errstate(invalid="ignore"):
+        return (value > PROBE_WEIGHT[name]) & (value > PROBE_TIMES_BASELINE * base)
+
+
+def offsets(probed):
+    """(layers, heads): the distance of the best offset at the last step; NaN where unknown."""
+    return probed.at["offset"][-1] if "offset" in probed.at else probed.nothing()[-1]
+
+
+def named_by_probes(probed):
+    """The same of the newest checkpoint that was inspected."""
+    with np.errstate(invalid="ignore"):
+        far = offsets(probed) >= OFFSET_FROM
+    return {"previous-token": strong(probed, "previous_token"),
+            "induction": strong(probed, "induction"), "offset": strong(probed, "offset") & far}
+
+
+def table(samples, probed):
+    """A row for each head: its types, its figures at the last sample and at the last inspected
+    step, as (value, baseline), and the standard error of its ablation. Either may be None."""
+    sources = [(samples, SAMPLED, named_by_samples), (probed, PROBED, named_by_probes)]
+    sources = [(of, names, named(of)) for of, names, named in sources if of is not None]
+    if not sources:
+        return []
+    layers = max(of.n_layers for of, _, _ in sources)
+    heads = max(of.n_heads for of, _, _ in sources)
+    return [row_of(layer, head, sources) for layer in range(layers) for head in range(heads)]
+
+
+def row_of(layer, head, sources):
+    at, row = (layer, head), {"layer": layer, "head": head, "types": [], "n": 0}
+    for of, names, named in sources:
+        inside = layer < of.n_layers and head < of.n_heads
+        for name in names:
+            value, base, n = of.last(name)
+            row[name] = (float(value[at]), float(base[at])) if inside else (np.nan, np.nan)
+            row["n"] = max(row["n"], int(n[at]) if inside and name in SAMPLED else 0)
+        if inside:
+            row["types"] += [name for name in named if named[name][at]]
+        if inside and "offset" in names:
+            row["distance_of_offset"] = float(offsets(of)[at])
+            row["ablation_error"] = float(of.errors("ablation")[-1][at])
+    row["types"].sort(key=list(RULES).index)
+    return row
 
 
 def extreme_logit(samples):

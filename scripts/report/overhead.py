@@ -24,7 +24,7 @@ def median_interval(values):
 def span_times(run):
     """Seconds from the end of step s - 1 to that of s + 1, of sampled steps s (reading a sample and
     writing it come after the step) and of steps s with no sample near. Spans with an evaluation or
-    a checkpoint in them are left out."""
+    a checkpoint, of probes too, in them are left out."""
     seconds = {entry["step"]: entry["seconds"] for entry in run.steps
                if isinstance(entry.get("seconds"), (int, float))}
     sampled = set(run.samples.steps.tolist())
@@ -32,6 +32,10 @@ def span_times(run):
     save_every = run.option("save-every", 0)
     if save_every:
         slow |= {step for step in seconds if step % save_every == 0}
+    probe_every = run.option("lens-probes", 0)
+    if probe_every:
+        slow |= {step for step in seconds if step % probe_every == 0}
+        slow |= {2**power for power in range(10)}
     found = {"sampled": {}, "plain": {}}
     for step in seconds:
         if step - 1 not in seconds or step + 1 not in seconds or {step - 1, step} & slow:

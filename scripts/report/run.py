@@ -1,29 +1,14 @@
 """A run folder as the report reads it. What is missing or damaged is left out, and a note says
 so."""
 import json
-import math
 import pathlib
 
-from report.samples import Sample, samples_of
-
-MAX_COUNT = 2**53
-MAX_LAYERS = MAX_HEADS = 256  # more than models have; a damaged number must not cost all memory
+from report import pictures
+from report.figures import (MAX_HEADS, MAX_LAYERS, Figures, figure_of, is_count, is_number)
 
 
 class NoRun(Exception):
     """There is nothing to make a report of."""
-
-
-def is_number(value):
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def is_count(value, most=MAX_COUNT):
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < most
-
-
-def number_or_none(value):
-    return float(value) if is_number(value) and abs(value) < 1e30 else None
 
 
 def read_object(path, notes):
@@ -67,7 +52,8 @@ def read_lines(path, take, notes):
 
 class Run:
     """config, options, environment: objects; steps and evaluations: entries of log.jsonl in
-    order; samples: of lens.jsonl, or None; notes: what was left out and why."""
+    order; lens and probes: Figures of lens.jsonl and inspect.jsonl; samples: the heads of lens, or
+    None; pictures: of pictures.jsonl; notes: what was left out and why."""
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
@@ -83,7 +69,12 @@ class Run:
         environment = self.options.pop("environment", {})
         self.environment = environment if isinstance(environment, dict) else {}
         self._read_log()
-        self._read_lens()
+        self.layers = min(self.size("num_hidden_layers", "n_layer") or MAX_LAYERS, MAX_LAYERS)
+        self.heads = min(self.size("num_attention_heads", "n_head") or MAX_HEADS, MAX_HEADS)
+        self.lens = self._read_figures("lens.jsonl")
+        self.samples = self.lens.heads
+        self.probes = self._read_figures("inspect.jsonl")
+        self.pictures = self._read_pictures()
 
     def option(self, name, default=None):
         """A number among the options of training."""
@@ -113,28 +104,23 @@ class Run:
         self.steps = [steps[step] for step in sorted(steps)]
         self.evaluations = [evaluations[step] for step in sorted(evaluations)]
 
-    def _read_lens(self):
+    def _read_figures(self, name):
         found = []
-        layers = min(self.size("num_hidden_layers", "n_layer") or MAX_LAYERS, MAX_LAYERS)
-        heads = min(self.size("num_attention_heads", "n_head") or MAX_HEADS, MAX_HEADS)
 
         def take(entry):
-            names = ("step", "tokens", "layer", "head", "n")
-            absent = [name for name in names if not is_count(entry.get(name))]
-            if absent:
-                return f"no count under {', '.join(absent)}"
-            if entry["layer"] >= layers or entry["head"] >= heads:
-                return (f"layer {entry['layer']}, head {entry['head']} of a model of {layers} "
-                        f"layers x {heads} heads")
-            if not isinstance(entry.get("metric"), str):
-                return "no metric"
-            found.append(Sample(entry["step"], entry["tokens"], entry["layer"], entry["head"],
-                                entry["metric"], number_or_none(entry.get("value")),
-                                number_or_none(entry.get("baseline")), entry["n"]))
-            return None
+            figure, wrong = figure_of(entry, self.layers, self.heads)
+            if figure:
+                found.append(figure)
+            return wrong
 
-        read_lines(self.folder / "lens.jsonl", take, self.notes)
-        self.samples = samples_of(found) if found else None
+        read_lines(self.folder / name, take, self.notes)
+        return Figures(found)
+
+    def _read_pictures(self):
+        found = pictures.Pictures()
+        read_lines(self.folder / "pictures.jsonl",
+                   lambda entry: found.take(entry, self.layers, self.heads), self.notes)
+        return found
 
     def tokens_at(self, step):
         """Tokens that were read by the end of a step that log.jsonl may lack; or None."""

@@ -63,6 +63,7 @@ class Flags(ProgramTest):
             ("--schedule", "linear", "one of cosine, wsd, constant"),
             ("--precision", "fp16", "one of auto, fp32, bf16"),
             ("--weight-rounding", "up", "one of nearest, stochastic"),
+            ("--freeze", "v", "one of none, qk"),
             ("--attention", "flash", "one of auto, naive, fused"),
             ("--recompute", "all", "one of none, norms, block"),
             ("--documents", "maybe", "one of off, on"),
@@ -80,6 +81,15 @@ class Flags(ProgramTest):
                               "--weight-rounding", "stochastic", "--precision", precision,
                               "--backend", "cpu")
             self.assertFalse((self.run_dir / "run.json").exists())
+
+    def test_freezing_what_shares_a_matrix(self):
+        self.refuse_train(2, ["--freeze is qk", "GPT2LMHeadModel", "c_attn", "--freeze none"],
+                          "--freeze", "qk", model="gpt2-12m")
+
+    def test_a_run_stays_frozen(self):
+        self.train("--freeze", "qk", "--steps", 2)
+        self.refuse(2, ["--freeze is none", "has qk"], "train", "--run", self.run_dir, "--resume",
+                    "--freeze", "none")
 
     def test_required_flags(self):
         self.refuse(2, ["--run DIR is missing"], "train", "--data", self.data)

@@ -1,9 +1,11 @@
-"""kill -9 at any moment loses nothing that was saved, and a resumed run goes on bit for bit."""
+"""kill -9 at any moment loses nothing that was saved and leaves no part of a save, and a resumed run
+goes on bit for bit."""
 
 import os
 import random
 import subprocess
 import time
+from functools import partial
 
 from program import (MODEL, QUERN, ProgramTest, checkpoints, leftovers, main, training_lines,
                      write_json)
@@ -25,9 +27,9 @@ class Kill(ProgramTest):
         return self.train_args("--steps", 60, "--save-every", 1, "--eval-every", 7, *more,
                                run=run, model=self.model)
 
-    def kill_once(self, moment):
+    def kill_once(self, moment, *more):
         """Starts the run and kills it at `moment`; whether the run came to its end before."""
-        child = subprocess.Popen([QUERN, *map(str, self.args(self.run_dir, "--resume"))],
+        child = subprocess.Popen([QUERN, *map(str, self.args(self.run_dir, "--resume", *more))],
                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                                  stderr=subprocess.PIPE, env=self.environment())
         moment(child)
@@ -41,10 +43,13 @@ class Kill(ProgramTest):
 
     def while_saving(self, child):
         """When a save is under way, or a removal."""
+        self.when_there("checkpoints/tmp-*", child)
+
+    def when_there(self, pattern, child):
+        """Soon after the run's folder has a match of the pattern."""
         before = time.monotonic()
-        folder = self.run_dir / "checkpoints"
         while child.poll() is None and time.monotonic() < before + 20:
-            if any(folder.glob("tmp-*")):
+            if any(self.run_dir.glob(pattern)):
                 time.sleep(self.random.choice([0, 0.001, 0.003]))
                 return
 
@@ -77,6 +82,37 @@ class Kill(ProgramTest):
         for name in FILES[:3]:
             path = f"checkpoints/step-60/{name}"
             self.assertEqual((self.run_dir / path).read_bytes(), (reference / path).read_bytes())
+
+    def probes(self, run=None):
+        return {int(p.name[5:]) for p in ((run or self.run_dir) / "probes").glob("step-*")}
+
+    def assert_probes_are_those_of(self, reference):
+        for step in self.probes():
+            for path in (reference / f"probes/step-{step}").iterdir():
+                ours = self.run_dir / f"probes/step-{step}" / path.name
+                self.assertEqual(ours.read_bytes(), path.read_bytes(), ours)
+
+    def test_while_probing(self):
+        reference = self.dir / "reference"
+        self.succeed(*self.args(reference, "--lens-probes", 1))
+        expected = self.probes(reference)
+        self.assertEqual(expected, {0, 1, 2, 4, 8, 16, 32, 60})
+        kills = cut = 0
+        finished = False
+        while not finished and kills < 20:
+            target = self.random.choice(sorted(expected - self.probes())[:3] or [60])
+            finished = self.kill_once(partial(self.when_there, f"probes/tmp-step-{target}"),
+                                      "--lens-probes", 1)
+            kills += not finished
+            cut += bool(leftovers(self.run_dir / "probes"))
+            self.assert_probes_are_those_of(reference)
+        self.resume("--lens-probes", 1)
+        print(f"{kills} kills, {cut} of them in a probe", end=" ", flush=True)
+        self.assertGreaterEqual(cut, 2)
+        self.assertEqual(self.probes(), expected)
+        self.assertEqual(leftovers(self.run_dir), [])
+        self.assert_probes_are_those_of(reference)
+        self.assertEqual(training_lines(self.run_dir), training_lines(reference))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 import json
 import math
-import random
 import re
 import shutil
 import subprocess
@@ -11,12 +10,9 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import planted_run
+
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "report.py"
-METRICS = ("entropy", "max_logit", "p_max", "distance", "sink", "local")
-UNIFORM = {"entropy": 1, "max_logit": None, "p_max": 0.04, "distance": 30, "sink": 0.04,
-           "local": 0.4}
-
-
 def python_with_matplotlib():
     """This interpreter, else Debian's, which python3-matplotlib is for."""
     for python in (sys.executable, "/usr/bin/python3"):
@@ -29,52 +25,14 @@ def python_with_matplotlib():
 PYTHON = python_with_matplotlib()
 
 
-def uniform(name, noise):
-    base = UNIFORM[name]
-    return noise.gauss(3, 0.05) if base is None else base * (1 + noise.gauss(0, 0.005))
-
-
 class Report(unittest.TestCase):
     def setUp(self):
         self.dir = Path(tempfile.mkdtemp(prefix="quern-report-"))
         self.addCleanup(shutil.rmtree, self.dir)
         self.run_dir = self.dir / "run"
 
-    def write_run(self, layers=4, heads=3, samples=60, every=10, value=lambda *_: None,
-                  extra=0.004, folder=None):
-        """A run whose heads are uniform but for noise, except where `value` (metric, step, layer,
-        head) says otherwise; a sampled step takes `extra` seconds more than 0.1."""
-        folder, noise = folder or self.run_dir, random.Random(1)
-        folder.mkdir()
-        last = samples * every
-        (folder / "config.json").write_text(json.dumps(
-            {"architectures": ["Qwen3ForCausalLM"], "num_hidden_layers": layers,
-             "num_attention_heads": heads, "hidden_size": 96, "vocab_size": 4096}))
-        (folder / "run.json").write_text(json.dumps(
-            {"model": "default", "seed": 7, "steps": last, "warmup": 10, "schedule": "wsd",
-             "decay": 0.5, "lr": 0.006, "batch-size": 4, "seq-len": 128, "lens-every": every,
-             "environment": {"version": "0.1.0", "device": "a <b>processor</b>"}}))
-        seconds, log, lens = 0, [], []
-        for step in range(1, last + 1):
-            sampled = step == 1 or step % every == 0
-            seconds += 0.1 + (extra if sampled else 0) + noise.uniform(0, 0.001)
-            log.append({"step": step, "tokens": 512 * step, "loss": 8 / step**0.1, "lr": 0.006,
-                        "grad_norm": 1, "tokens_per_s": 5000, "seconds": round(seconds, 4)})
-            if step % (last // 3) == 0:
-                log.append({"step": step, "val_loss": 4.5, "bits_per_byte": 1.5})
-            if sampled:
-                lens += [self.line(step, layer, head, name, value(name, step, layer, head), noise)
-                         for layer in range(layers) for head in range(heads) for name in METRICS]
-        for name, lines in (("log", log), ("lens", lens)):
-            (folder / f"{name}.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-        return folder
-
-    @staticmethod
-    def line(step, layer, head, name, planted, noise):
-        value = uniform(name, noise)
-        return {"step": step, "tokens": 512 * step, "layer": layer, "head": head, "metric": name,
-                "value": value if planted is None else planted + noise.gauss(0, 0.002),
-                "baseline": UNIFORM[name], "n": 512}
+    def write_run(self, folder=None, **planted):
+        return planted_run.write_run(folder or self.run_dir, **planted)
 
     def start(self, *args):
         return subprocess.run([PYTHON, "-B", SCRIPT, *map(str, args)], text=True, timeout=120,

@@ -55,7 +55,7 @@ TEST_P(Storage, DtypesOfBuffers) {
             QN_BUF_ROPE,       QN_BUF_NORM1_MEAN, QN_BUF_NORM1_RSTD, QN_BUF_QK_RSTD,
             QN_BUF_LSE,        QN_BUF_NORM2_MEAN, QN_BUF_NORM2_RSTD, QN_BUF_FINAL_MEAN,
             QN_BUF_FINAL_RSTD, QN_BUF_LOSSES,     QN_BUF_LOSS_SUMS,  QN_BUF_GRAD_SUMSQ,
-            QN_BUF_LOGITS,     QN_BUF_WORKSPACE,  QN_BUF_ATTN_SUMS};
+            QN_BUF_LOGITS,     QN_BUF_WORKSPACE,  QN_BUF_ATTN_SUMS,  QN_BUF_GRAD_PARTS};
         for (int id = 0; id < QN_N_BUFFERS; id++) {
             const qn_buffer &b = qn_model_plan(m.model)->buffers[id];
             if (!b.name || b.dtype == QN_I32 || b.dtype == QN_I64) continue;

@@ -89,9 +89,10 @@ TEST(Options, ResumableOnes) {
     for (const qn_option *o : all_options()) {
         if (o->resumable) resumable.insert(o->name);
     }
-    EXPECT_EQ(resumable, (std::set<std::string>{"data", "run", "steps", "eval-every", "eval-tokens",
-                                                "save-every", "keep-last", "keep-every", "backend",
-                                                "lens-every", "threads", "weight-rounding"}));
+    EXPECT_EQ(resumable,
+              (std::set<std::string>{"data", "run", "steps", "eval-every", "eval-tokens",
+                                     "save-every", "keep-last", "keep-every", "backend",
+                                     "lens-every", "lens-probes", "threads", "weight-rounding"}));
 }
 
 TEST(Options, TextRoundTrip) {

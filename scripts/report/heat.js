@@ -1,37 +1,44 @@
 "use strict";
+// The heat map of heads, and the course of one head. Measures come from two sources, samples of
+// training and probes of checkpoints, each with its own steps.
 (function () {
-  const data = JSON.parse(document.getElementById("report-data").textContent).heat;
-  const $ = id => document.getElementById(id);
+  const {$, element, show, wordsOn} = Page;
+  const sources = [Page.data.heat, Page.data.probes].filter(Boolean);
+  if (!sources.some(source => Object.keys(source.metrics).length)) return;
+  const layers = Math.max(...sources.map(source => source.layers));
+  const heads = Math.max(...sources.map(source => source.heads));
+  const metrics = sources.flatMap(
+      source => Object.values(source.metrics).map(metric => ({...metric, source})));
 
   // ---- numbers -------------------------------------------------------------------------------
 
   // Where all heads of a sample agree, one number stands for them.
-  function at(list, sample, cell) {
-    return list.length === data.steps.length ? list[sample]
-                                             : list[sample * data.layers * data.heads + cell];
+  function at(metric, name, sample, cell) {
+    const {steps, layers: rows, heads: columns} = metric.source, list = metric[name];
+    const layer = Math.floor(cell / heads), head = cell % heads;
+    if (layer >= rows || head >= columns) return null;
+    return list.length === steps.length ? list[sample]
+                                        : list[(sample * rows + layer) * columns + head];
   }
 
   function excess(metric, sample, cell) {
-    const value = at(metric.value, sample, cell), baseline = at(metric.baseline, sample, cell);
+    const value = at(metric, "value", sample, cell), baseline = at(metric, "baseline", sample, cell);
     if (value === null || metric.against === "none") return value;
     if (baseline === null) return null;
     if (metric.against === "difference") return value - baseline;
     return baseline > 0 ? value / baseline : null;
   }
 
-  function show(number, digits = 4) {
-    return number === null ? "none" : String(Number(number.toPrecision(digits)));
-  }
-
   function showExcess(metric, number) {
     if (number === null) return "none";
     if (metric.against === "ratio") return "×" + number.toFixed(2);
     if (metric.against === "none") return show(number, 3);
-    return (number < 0 ? "−" : "+") + Math.abs(number).toFixed(2);
+    const digits = metric.high - metric.low < 0.2 ? 4 : 2;
+    return (number < 0 ? "−" : "+") + Math.abs(number).toFixed(digits);
   }
 
   function colour(metric, number) {
-    const scale = metric.against === "none" ? data.sequential : data.diverging;
+    const scale = metric.against === "none" ? metric.source.sequential : metric.source.diverging;
     const place = metric.against === "ratio" ? Math.log2 : x => x;
     if (number === null || (metric.against === "ratio" && number <= 0)) return null;
     const low = place(metric.low), high = place(metric.high);
@@ -39,40 +46,28 @@
     return scale[Math.round(Math.min(Math.max(share, 0), 1) * (scale.length - 1))];
   }
 
-  // Words on a colour: black or white, whichever is farther from it.
-  function wordsOn(hex) {
-    const [r, g, b] = [1, 3, 5].map(i => parseInt(hex.slice(i, i + 2), 16));
-    return 0.3 * r + 0.59 * g + 0.11 * b > 140 ? "#000" : "#fff";
-  }
-
   // ---- the heat map --------------------------------------------------------------------------
 
-  const state = {metric: "", sample: 0, cell: 0, kept: null};
+  const state = {metric: metrics[0], sample: 0, cell: 0, kept: null};
   let cells = [];
 
   function nameOf(cell) {
-    return `layer ${Math.floor(cell / data.heads)}, head ${cell % data.heads}`;
-  }
-
-  function element(name, text, properties) {
-    const made = document.createElement(name);
-    made.textContent = text;
-    return Object.assign(made, properties);
+    return `layer ${Math.floor(cell / heads)}, head ${cell % heads}`;
   }
 
   function makeGrid() {
     const map = $("heat-map"), head = map.createTHead().insertRow(), body = map.createTBody();
     map.setAttribute("role", "grid");
-    map.classList.toggle("many", data.heads > 8);
+    map.classList.toggle("many", heads > 8);
     head.append(element("th", "layer \\ head", {scope: "col"}));
     head.firstChild.textContent = "";
     head.firstChild.setAttribute("aria-label", "layer");
-    for (let h = 0; h < data.heads; h++) head.append(element("th", h, {scope: "col"}));
-    for (let l = data.layers - 1; l >= 0; l--) {
+    for (let h = 0; h < heads; h++) head.append(element("th", h, {scope: "col"}));
+    for (let l = layers - 1; l >= 0; l--) {
       const row = body.insertRow();
       row.append(element("th", "L" + l, {scope: "row"}));
-      for (let h = 0; h < data.heads; h++) {
-        const cell = row.insertCell(), index = l * data.heads + h;
+      for (let h = 0; h < heads; h++) {
+        const cell = row.insertCell(), index = l * heads + h;
         cell.tabIndex = -1;
         cell.setAttribute("role", "gridcell");
         cell.onfocus = cell.onmouseenter = () => point(index);
@@ -84,52 +79,53 @@
   }
 
   function paint() {
-    const metric = data.metrics[state.metric];
+    const metric = state.metric;
     cells.forEach((cell, index) => {
       const number = excess(metric, state.sample, index), fill = colour(metric, number);
       cell.style.background = fill || "repeating-linear-gradient(45deg,#fff 0 4px,#bbb 4px 6px)";
       cell.style.color = fill ? wordsOn(fill) : "#000";
-      cell.textContent = data.heads > 16 ? "" : showExcess(metric, number);
+      cell.textContent = heads > 16 ? "" : showExcess(metric, number);
       cell.setAttribute("aria-label", `${nameOf(index)}: ${showExcess(metric, number)}`);
     });
-    const step = data.steps[state.sample], tokens = data.tokens[state.sample].toLocaleString("en");
-    $("heat-at").textContent = `step ${step}, ${tokens} tokens`;
+    const {steps, tokens} = metric.source;
+    $("heat-at").textContent =
+        `step ${steps[state.sample]}, ${tokens[state.sample].toLocaleString("en")} tokens`;
     $("heat-step").setAttribute("aria-valuetext", $("heat-at").textContent);
     point(state.cell);
     if (state.kept !== null) showHead(state.kept);
   }
 
   function describe(metric, sample, cell) {
-    const value = at(metric.value, sample, cell), baseline = at(metric.baseline, sample, cell);
+    const value = at(metric, "value", sample, cell), baseline = at(metric, "baseline", sample, cell);
     const beside = baseline === null ? "no baseline"
         : `baseline ${show(baseline)}, ${showExcess(metric, excess(metric, sample, cell))}`;
-    return `${metric.title} ${show(value)} (${beside}, n = ${at(metric.n, sample, cell)})`;
+    return `${metric.title} ${show(value)} (${beside}, n = ${at(metric, "n", sample, cell)})`;
   }
 
   function point(cell) {
     cells[state.cell].tabIndex = -1;
     state.cell = cell;
     cells[cell].tabIndex = 0;
-    const words = describe(data.metrics[state.metric], state.sample, cell);
+    const words = describe(state.metric, state.sample, cell);
     $("heat-cell").textContent = `${nameOf(cell)}: ${words}`;
     cells[cell].title = $("heat-cell").textContent;
   }
 
   function move(event, cell) {
-    const layer = Math.floor(cell / data.heads), head = cell % data.heads;
+    const layer = Math.floor(cell / heads), head = cell % heads;
     const to = {ArrowLeft: [layer, head - 1], ArrowRight: [layer, head + 1],
                 ArrowUp: [layer + 1, head], ArrowDown: [layer - 1, head],
-                Home: [layer, 0], End: [layer, data.heads - 1]}[event.key];
+                Home: [layer, 0], End: [layer, heads - 1]}[event.key];
     if (event.key === "Enter" || event.key === " ") keep(cell);
     else if (!to) return;
-    else if (to[0] >= 0 && to[0] < data.layers && to[1] >= 0 && to[1] < data.heads)
-      cells[to[0] * data.heads + to[1]].focus();
+    else if (to[0] >= 0 && to[0] < layers && to[1] >= 0 && to[1] < heads)
+      cells[to[0] * heads + to[1]].focus();
     event.preventDefault();
   }
 
   function legend() {
-    const metric = data.metrics[state.metric], bar = $("heat-legend");
-    const scale = metric.against === "none" ? data.sequential : data.diverging;
+    const {metric} = state, bar = $("heat-legend");
+    const scale = metric.against === "none" ? metric.source.sequential : metric.source.diverging;
     bar.children[0].textContent = showExcess(metric, metric.low);
     bar.children[1].style.background = `linear-gradient(to right, ${scale.join(",")})`;
     bar.children[2].textContent = showExcess(metric, metric.high);
@@ -144,10 +140,11 @@
   const WIDTH = 560, HEIGHT = 120, EDGE = 8;
 
   function course(metric, cell) {
-    const value = data.steps.map((_, s) => at(metric.value, s, cell));
-    const base = data.steps.map((_, s) => at(metric.baseline, s, cell));
+    const {steps} = metric.source;
+    const value = steps.map((_, s) => at(metric, "value", s, cell));
+    const base = steps.map((_, s) => at(metric, "baseline", s, cell));
     const known = value.concat(base).filter(x => x !== null);
-    const low = Math.min(...known), high = Math.max(...known), last = data.steps.length - 1;
+    const low = Math.min(...known), high = Math.max(...known), last = steps.length - 1;
     const x = s => EDGE + (WIDTH - 2 * EDGE) * (last ? s / last : 0.5);
     const y = v => HEIGHT - EDGE - (HEIGHT - 2 * EDGE) * (high > low ? (v - low) / (high - low) : 0.5);
     const line = list => list.map((v, s) => v === null ? "" : `${x(s).toFixed(1)},${y(v).toFixed(1)}`)
@@ -158,16 +155,18 @@
       <polyline points="${line(base)}" stroke="#000" stroke-dasharray="2 3"/>
       <polyline points="${line(value)}" stroke="#0072b2" stroke-width="2"/></svg>`;
     picture.firstChild.setAttribute("aria-label", `${metric.title} over the samples`);
-    return [picture, `${metric.title} over the samples, ${show(low)} to ${show(high)}; dotted: baseline`];
+    const range = known.length ? `${show(low)} to ${show(high)}` : "not recorded";
+    return [picture, `${metric.title} over the samples, ${range}; dotted: baseline`];
   }
 
   function showHead(cell) {
     const box = $("heat-head"), list = document.createElement("ul");
-    for (const name in data.metrics)
-      list.append(element("li", describe(data.metrics[name], state.sample, cell)));
-    const [picture, words] = course(data.metrics[state.metric], cell);
-    box.replaceChildren(element("h3", `${nameOf(cell)} at step ${data.steps[state.sample]}`),
-                        picture, element("p", words, {className: "hint"}), list);
+    for (const metric of metrics.filter(each => each.source === state.metric.source))
+      list.append(element("li", describe(metric, state.sample, cell)));
+    const [picture, words] = course(state.metric, cell);
+    const step = state.metric.source.steps[state.sample];
+    box.replaceChildren(element("h3", `${nameOf(cell)} at step ${step}`), picture,
+                        element("p", words, {className: "hint"}), list);
   }
 
   function keep(cell) {
@@ -180,33 +179,25 @@
 
   // ---- controls ------------------------------------------------------------------------------
 
-  function startHeat() {
-    if (!data || !Object.keys(data.metrics).length) return;
-    const chooser = $("heat-metric"), slider = $("heat-step");
-    for (const name in data.metrics)
-      chooser.append(element("option", data.metrics[name].title, {value: name}));
-    makeGrid();
-    slider.max = data.steps.length - 1;
-    slider.value = state.sample = data.steps.length - 1;
-    slider.oninput = () => { state.sample = Number(slider.value); paint(); };
-    chooser.onchange = () => { state.metric = chooser.value; legend(); paint(); };
-    state.metric = chooser.value;
+  // The sample of a source that is nearest to a step.
+  function nearest(source, step) {
+    const away = source.steps.map(each => Math.abs(each - step));
+    return away.indexOf(Math.min(...away));
+  }
+
+  function measure(metric) {
+    const step = state.metric.source.steps[state.sample];
+    state.metric = metric;
+    state.sample = nearest(metric.source, step);
+    $("heat-step").max = metric.source.steps.length - 1;
+    $("heat-step").value = state.sample;
     legend();
     paint();
   }
 
-  // One measure's panels at a time.
-  function startLayers() {
-    const panels = [...document.querySelectorAll("[data-metric]")], chooser = $("layers-metric");
-    if (!chooser) return;
-    panels.forEach(panel => chooser.append(
-        element("option", panel.firstChild.textContent, {value: panel.dataset.metric})));
-    chooser.onchange = () => panels.forEach(
-        panel => { panel.hidden = panel.dataset.metric !== chooser.value; });
-    chooser.onchange();
-    $("layers-control").hidden = false;
-  }
-
-  startHeat();
-  startLayers();
+  makeGrid();
+  state.sample = state.metric.source.steps.length - 1;
+  $("heat-step").oninput = () => { state.sample = Number($("heat-step").value); paint(); };
+  Page.choose($("heat-metric"), metrics.map(metric => metric.title), i => measure(metrics[i]));
+  measure(metrics[0]);
 })();

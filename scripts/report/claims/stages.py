@@ -1,0 +1,46 @@
+"""Claim 7: do heads learn in stages?"""
+from report import changes, depths
+from report.claims.verdict import NOT_SAMPLED, claim, untested, verdict
+
+
+def point_text(point):
+    return (f"{point['metric']} of layer {point['layer']}, head {point['head']}: "
+            f"{point['before']:.3g} to {point['after']:.3g} between steps "
+            f"{point['from_step']:.0f} and {point['to_step']:.0f} (p = {point['p']:.2g})")
+
+
+def learnt(run):
+    """(words, whether the model learnt more than how frequent tokens are); not asked where that
+    was not probed."""
+    last = depths.last(run.probes.layers)
+    if last is None or depths.rise(run.probes.layers, last)["beyond_frequency"]:
+        return "", True
+    return (". But the output predicts no better than the commonest token: what changed is no stage "
+            "of learning from context", False)
+
+
+def judge(run):
+    """(the claim, what was found)."""
+    if run.samples is None:
+        return untested(7, NOT_SAMPLED), {"reason": NOT_SAMPLED}
+    found = changes.measure(run.samples, run.option("warmup", 0))
+    if "reason" in found:
+        return untested(7, found["reason"]), found
+    points = found["points"]
+    figure = "; ".join(point_text(point) for point in points[:3])
+    if len(points) > 3:
+        figure += f"; and {len(points) - 3} more"
+    if not points:
+        figure = f"no sudden change; the strongest departure from a smooth course has p = " \
+                 f"{found['p']:.2g}"
+    if found["set_aside"]:
+        figure += (f". {found['set_aside']} measures of heads depart from a smooth course without "
+                   "a change that is large, sudden and followed by noise alone")
+    words, more = learnt(run) if points else ("", True)
+    return claim(7, verdict(points and more), figure + words,
+                 f"one change with p < {changes.SIGNIFICANT}, of at least {changes.LARGE:.0%} of "
+                 f"the head's range, {changes.STEEPER} x as steep as what is beside it",
+                 f"a smooth course with its residuals permuted {changes.PERMUTATIONS} times, the "
+                 "largest of all heads and measures compared",
+                 f"{found['series']} measures of heads, {found['samples']} samples after "
+                 "warmup"), found
