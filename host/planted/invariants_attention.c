@@ -61,7 +61,7 @@ static double largest_of(const qn_lens_figure *figures, int64_t count, const cha
 }
 
 /* Scores that lie far apart leave one key to each row. */
-enum { FAR = 100000 };
+enum { FAR = 10000 };
 
 static qn_status check_with_lens(qn_garden *garden, qn_model *model, qn_lens *lens) {
     const qn_lens_figure *figures;
