@@ -463,7 +463,8 @@ static qn_status probe(const training *t) {
     const int64_t step = t->state.step;
     if (!qn_snapshot_due(step, o->lens_probes, o->steps)) return QN_OK;
     return qn_context(qn_snapshot_save(o->run, t->model, step, t->state.tokens, o->data),
-                      "step %lld: its probe could not be saved", (long long)step);
+                      "the probe of step %lld could not be saved; --resume goes on from step %lld",
+                      (long long)step, (long long)t->saved_step);
 }
 
 /* That of the step from which the run goes on, which may be there and whole. */

@@ -33,11 +33,11 @@ class Storage(ProgramTest):
 
 
 class FullDisk(Storage):
-    def resume_with_room_for(self, size):
+    def resume_with_room_for(self, size, *more):
         """Resumes where no file can grow beyond `size` bytes, which is refused like a full disk.
         Python ignores SIGXFSZ and leaves it so for its child."""
         return self.refuse(1, ["File too large"], "train", "--run", self.run_dir, "--resume",
-                           restore_signals=False,
+                           *more, restore_signals=False,
                            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
                                                                  (size, size)))
 
@@ -63,6 +63,17 @@ class FullDisk(Storage):
                 self.assertEqual(leftovers(self.run_dir), [])
                 self.resume()
                 self.assert_as_reference()
+
+    def test_a_probe_fails(self):
+        room = (self.newest / "model.safetensors").stat().st_size - 1
+        error = self.resume_with_room_for(room, "--lens-probes", 1).stderr
+        self.assertIn("the probe of step 8 could not be saved", error)
+        self.assertIn("goes on from step 8", error)
+        self.assertEqual(list((self.run_dir / "probes").iterdir()), [])
+        self.resume("--lens-probes", 1)
+        self.assert_as_reference()
+        self.assertEqual({p.name for p in (self.run_dir / "probes").iterdir()},
+                         {"step-8", "step-12"})
 
 
 class Damage(Storage):
