@@ -101,7 +101,7 @@ static qn_status open_bench(const qn_config *config, const qn_train_options *o, 
     QN_TRY(qn_model_create(backend, config, &plan, &out->model));
     QN_TRY(qn_model_init(out->model, 1));
     QN_TRY(qn_comm_open(&out->comm));
-    QN_TRY(qn_stepper_open(out->model, o, out->comm, &out->stepper));
+    QN_TRY(qn_stepper_open(out->model, o, o->seq_len, out->comm, &out->stepper));
     return draw_batch(out);
 }
 

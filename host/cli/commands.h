@@ -19,6 +19,8 @@ qn_status cmd_info(int argc, char **argv);
 qn_status cmd_bench(int argc, char **argv);
 qn_status bench_attention(int argc, char **argv);
 qn_status bench_step(int argc, char **argv);
+qn_status cmd_lens(int argc, char **argv);
+qn_status lens_selftest(int argc, char **argv);
 
 #ifdef __cplusplus
 }

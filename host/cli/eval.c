@@ -146,7 +146,9 @@ static qn_status evaluate(const arguments *a, const qn_train_options *run,
     const int64_t boundary = dataset->boundary_id;
     const qn_loader_options loader_options = {
         .seq_len = run->seq_len,
-        .overlap = (int64_t)(run->eval_overlap * (double)run->seq_len),
+        .overlap =
+            dataset->examples.length ? 0 : (int64_t)(run->eval_overlap * (double)run->seq_len),
+        .examples = dataset->examples,
         .boundary_id = boundary < vocab_size ? boundary : -1,
         .vocab_size = vocab_size};
     qn_loader *loader = NULL;

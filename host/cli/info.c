@@ -162,6 +162,10 @@ static qn_status describe_data(const char *dir) {
     printf("  training %lld tokens, %lld bytes; held out %lld tokens, %lld bytes\n",
            (long long)d.train_tokens, (long long)d.train_bytes, (long long)d.val_tokens,
            (long long)d.val_bytes);
+    if (d.examples.length) {
+        printf("  examples of %lld tokens, %lld of them targets\n", (long long)d.examples.length,
+               (long long)qn_examples_targets(&d.examples));
+    }
     qn_dataset_close(&d);
     return QN_OK;
 }

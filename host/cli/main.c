@@ -19,6 +19,7 @@ static const struct {
     {"inspect", cmd_inspect, "probe what heads and layers do, checkpoint by checkpoint"},
     {"info", cmd_info, "what a run, a model, a data folder or this machine is"},
     {"bench", cmd_bench, "measure attention or whole training steps"},
+    {"lens", cmd_lens, "whether the lens says what was planted"},
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 

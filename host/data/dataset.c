@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "data/examples.h"
 #include "data/manifest.h"
 #include "data/shard_list.h"
 #include "quern/files.h"
@@ -69,6 +70,14 @@ static qn_status check_tokens(const char *path, const char *split, int64_t said,
                     path, (long long)said, split, (long long)found);
 }
 
+static qn_status check_examples(const char *path, const char *split, int64_t tokens,
+                                int64_t length) {
+    if (!length || (tokens > 0 && tokens % length == 0)) return QN_OK;
+    return qn_error(QN_CODE_INVALID,
+                    "%s: %lld tokens in \"%s\" are no whole number of examples of %lld tokens",
+                    path, (long long)tokens, split, (long long)length);
+}
+
 /* Takes what data.json says, when it is there. */
 static qn_status read_manifest(const char *path, qn_dataset *d) {
     if (!qn_path_exists(path)) return QN_OK;
@@ -76,8 +85,11 @@ static qn_status read_manifest(const char *path, qn_dataset *d) {
     json_t *recipe;
     QN_TRY(qn_manifest_read(path, &m, &recipe));
     json_decref(recipe);
+    d->examples = m.examples;
     QN_TRY(check_tokens(path, "train", m.train.tokens, d->train_tokens));
     QN_TRY(check_tokens(path, "val", m.val.tokens, d->val_tokens));
+    QN_TRY(check_examples(path, "train", d->train_tokens, m.examples.length));
+    QN_TRY(check_examples(path, "val", d->val_tokens, m.examples.length));
     d->vocab_size = m.vocab_size;
     d->boundary_id = m.boundary_id;
     d->train_bytes = m.train.bytes;
@@ -144,6 +156,7 @@ qn_status qn_dataset_open(const char *dir, qn_dataset *out) {
 void qn_dataset_close(qn_dataset *d) {
     qn_tokenizer_close(d->tokenizer);
     d->tokenizer = NULL;
+    qn_examples_free(&d->examples);
 }
 
 qn_status qn_dataset_check_vocab(const qn_dataset *d, const char *dir, int64_t vocab_size,

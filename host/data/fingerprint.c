@@ -20,7 +20,13 @@ static void add_shard(XXH3_state_t *hash, const qn_shard *shard) {
     }
 }
 
-void qn_shard_list_fingerprint(const qn_shard_list *list, qn_fingerprint *out) {
+static void add_shape(XXH3_state_t *hash, const qn_examples *e) {
+    XXH3_64bits_update(hash, &e->length, sizeof e->length);
+    if (e->targets) XXH3_64bits_update(hash, e->targets, (size_t)e->n_targets * sizeof *e->targets);
+}
+
+void qn_shard_list_fingerprint(const qn_shard_list *list, const qn_examples *examples,
+                               qn_fingerprint *out) {
     XXH3_state_t hash;
     XXH3_64bits_reset(&hash);
     *out = (qn_fingerprint){.shards = (int64_t)list->n_parts, .tokens = list->tokens};
@@ -28,6 +34,7 @@ void qn_shard_list_fingerprint(const qn_shard_list *list, qn_fingerprint *out) {
         out->bytes += (int64_t)list->parts[i].shard.map_length;
         add_shard(&hash, &list->parts[i].shard);
     }
+    if (examples->length) add_shape(&hash, examples);
     out->hash = XXH3_64bits_digest(&hash);
 }
 

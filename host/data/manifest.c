@@ -8,9 +8,12 @@
 #include <sys/stat.h>
 
 #include "base/json.h"
+#include "data/examples.h"
 #include "quern/files.h"
 
-enum { FORMAT = 1 }; /* raised when older readers could not understand data.json */
+/* Raised when older readers could not understand data.json: since 2 there are examples, which an
+ * older one would take for running text. */
+enum { FORMAT_OF_TEXT = 1, FORMAT = 2 };
 
 static qn_status no_memory(void) { return qn_error(QN_CODE_MEMORY, "out of memory for data.json"); }
 
@@ -49,10 +52,12 @@ static json_t *pack_split(const qn_split_counts *s) {
 }
 
 qn_status qn_manifest_write(const char *dir, const qn_manifest *m, json_t *recipe) {
-    json_t *root = json_pack("{s:i, s:s, s:I, s:I, s:o, s:o, s:O}", "format", FORMAT, "quern",
-                             QN_VERSION, "vocab_size", (json_int_t)m->vocab_size, "boundary_id",
-                             (json_int_t)m->boundary_id, "train", pack_split(&m->train), "val",
-                             pack_split(&m->val), "made_from", recipe);
+    json_t *examples = m->examples.length ? qn_examples_to_json(&m->examples) : NULL;
+    json_t *root = json_pack(
+        "{s:i, s:s, s:I, s:I, s:o*, s:o, s:o, s:O*}", "format",
+        m->examples.length ? FORMAT : FORMAT_OF_TEXT, "quern", QN_VERSION, "vocab_size",
+        (json_int_t)m->vocab_size, "boundary_id", (json_int_t)m->boundary_id, "examples", examples,
+        "train", pack_split(&m->train), "val", pack_split(&m->val), "made_from", recipe);
     char *text = root ? json_dumps(root, JSON_INDENT(2)) : NULL;
     char *path = qn_path("%s/data.json", dir);
     qn_status status = text && path ? qn_file_write(path, text, strlen(text)) : no_memory();
@@ -84,11 +89,13 @@ static qn_status read_root(const json_t *root, const char *path, qn_manifest *ou
     QN_TRY(qn_json_int(root, path, "vocab_size", 1, INT32_MAX, &out->vocab_size));
     QN_TRY(qn_json_int(root, path, "boundary_id", -1, out->vocab_size - 1, &out->boundary_id));
     QN_TRY(read_split(root, path, "train", &out->train));
-    return read_split(root, path, "val", &out->val);
+    QN_TRY(read_split(root, path, "val", &out->val));
+    return qn_examples_from_json(root, path, &out->examples);
 }
 
 qn_status qn_manifest_read(const char *path, qn_manifest *out, json_t **recipe) {
     json_t *root;
+    *out = (qn_manifest){0};
     QN_TRY(qn_json_load(path, &root));
     qn_status status = read_root(root, path, out);
     *recipe = status ? NULL : json_incref(json_object_get(root, "made_from"));

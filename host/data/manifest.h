@@ -16,6 +16,7 @@ typedef struct qn_split_counts {
 typedef struct qn_manifest {
     int64_t vocab_size, boundary_id;
     qn_split_counts train, val;
+    qn_examples examples; /* length 0: running text */
 } qn_manifest;
 
 /* {"corpus", "vocab_size", "val_fraction", "sources": [{"file", "bytes", "xxh3"}]}: all that
@@ -23,9 +24,10 @@ typedef struct qn_manifest {
 qn_status qn_manifest_recipe(const qn_prepare_options *options, const qn_sources *sources,
                              json_t **out);
 
-/* Writes DIR/data.json: the manifest, and the recipe under "made_from". */
+/* Writes DIR/data.json: the manifest, and the recipe (nullable) under "made_from". */
 qn_status qn_manifest_write(const char *dir, const qn_manifest *manifest, json_t *recipe);
-/* Reads it; *recipe is NULL when the file has none, else released by the caller. */
+/* Reads it; *recipe is NULL when the file has none, else released by the caller, who frees the
+ * manifest's examples too. */
 qn_status qn_manifest_read(const char *path, qn_manifest *out, json_t **recipe);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "data/corpus.h"
+#include "data/examples.h"
 #include "data/manifest.h"
 #include "data/out_dir.h"
 #include "data/shard.h"
@@ -201,7 +202,10 @@ static json_t *read_recipe(const char *dir) {
         int has_tokenizer = dataset.tokenizer != NULL;
         qn_dataset_close(&dataset);
         char *path = qn_path("%s/data.json", dir);
-        if (path && has_tokenizer) status = qn_manifest_read(path, &manifest, &recipe);
+        if (path && has_tokenizer) {
+            status = qn_manifest_read(path, &manifest, &recipe);
+            qn_examples_free(&manifest.examples);
+        }
         free(path);
     }
     qn_status_free(status);

@@ -60,15 +60,15 @@ static qn_status add_batches(qn_model *model, const qn_dataset *dataset, const q
 qn_status qn_evaluate(qn_model *model, const qn_dataset *dataset, const qn_loader *loader,
                       int64_t max_tokens, qn_eval_result *out) {
     const qn_plan_options *plan = &qn_model_plan(model)->options;
-    const int64_t T = plan->seq_len;
-    const int64_t sequences = qn_even_sequences(loader, T, max_tokens);
     const double begun = qn_clock();
     sums s = {0};
     qn_input input;
     *out = (qn_eval_result){0};
-    qn_status status = qn_input_open(qn_model_backend(model), plan->batch_size * T, &input);
+    qn_status status =
+        qn_input_open(qn_model_backend(model), plan->batch_size * plan->seq_len, &input);
     if (!status) {
-        status = add_batches(model, dataset, loader, sequences, &input, &s);
+        status = add_batches(model, dataset, loader, qn_loader_sequences_for(loader, max_tokens),
+                             &input, &s);
     }
     /* What was enqueued before an error may still read the input. */
     if (status) qn_status_free(qn_model_backend(model)->ops->stream_sync(qn_model_stream(model)));

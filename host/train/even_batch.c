@@ -1,11 +1,5 @@
 #include "train/even_batch.h"
 
-int64_t qn_even_sequences(const qn_loader *loader, int64_t T, int64_t max_tokens) {
-    const int64_t stride = qn_loader_stride(loader), all = qn_loader_sequences(loader);
-    const int64_t wanted = max_tokens <= T ? 1 : 1 + (max_tokens - T + stride - 1) / stride;
-    return wanted < all ? wanted : all;
-}
-
 qn_status qn_even_fill(const qn_loader *loader, int64_t first, int64_t end, int64_t B, int64_t T,
                        int32_t *tokens, int32_t *targets, int32_t *doc_start) {
     for (int64_t b = 0; b < B; b++) {

@@ -4,12 +4,8 @@
 
 #include "quern/loader.h"
 
-/* Sequences of T tokens, of a loader that does not shuffle, that it takes for max_tokens targets,
- * rounded up; at most all. */
-int64_t qn_even_sequences(const qn_loader *loader, int64_t T, int64_t max_tokens);
-
-/* Sequences [first, first + B) of the `end` that are read; those from `end` on are all ignored
- * targets. tokens, targets, doc_start (B,T). */
+/* Sequences [first, first + B) of the `end` that are read of a loader that does not shuffle; those
+ * from `end` on are all ignored targets. tokens, targets, doc_start (B,T). */
 qn_status qn_even_fill(const qn_loader *loader, int64_t first, int64_t end, int64_t B, int64_t T,
                        int32_t *tokens, int32_t *targets, int32_t *doc_start);
 

@@ -63,7 +63,8 @@ static qn_status read_text(const qn_model *model, const qn_dataset *dataset, con
     const qn_loader_options options = {.seq_len = T,
                                        .boundary_id =
                                            dataset->boundary_id < V ? dataset->boundary_id : -1,
-                                       .vocab_size = V};
+                                       .vocab_size = V,
+                                       .examples = dataset->examples};
     qn_loader *loader;
     QN_TRY(qn_loader_open(pattern, &options, &loader));
     qn_status status = qn_probe_sample_fill(loader, plan->options.batch_size, T, max_tokens, out);

@@ -6,7 +6,7 @@
 
 qn_status qn_probe_sample_fill(const qn_loader *loader, int64_t B, int64_t T, int64_t max_tokens,
                                qn_probe_sample *out) {
-    const int64_t sequences = qn_even_sequences(loader, T, max_tokens);
+    const int64_t sequences = qn_loader_sequences_for(loader, max_tokens);
     const int64_t n_batches = (sequences + B - 1) / B, N = B * T;
     *out = (qn_probe_sample){.batches = calloc((size_t)n_batches, sizeof *out->batches),
                              .ids = malloc((size_t)(3 * N * n_batches) * sizeof *out->ids)};

@@ -27,6 +27,7 @@ enum { MOST_RECORDINGS = 2 * QN_INPUT_SLOTS * 3 };
 struct qn_stepper {
     qn_model *model;
     const qn_train_options *options;
+    int64_t targets; /* of a sequence */
     qn_comm *comm;
     const qn_ops *ops;
     qn_stream *stream;
@@ -42,6 +43,10 @@ int64_t qn_step_tokens(const qn_train_options *options, const qn_comm *comm) {
     return options->batch_size * options->seq_len * options->grad_accum * comm->n_ranks;
 }
 
+int64_t qn_stepper_targets(const qn_stepper *s) {
+    return s->options->batch_size * s->targets * s->options->grad_accum * s->comm->n_ranks;
+}
+
 /* ---- opening ---------------------------------------------------------------------------- */
 
 static qn_status prepare(qn_stepper *s) {
@@ -53,13 +58,14 @@ static qn_status prepare(qn_stepper *s) {
     return qn_input_open(backend, s->options->batch_size * s->options->seq_len, &s->input);
 }
 
-qn_status qn_stepper_open(qn_model *model, const qn_train_options *options, qn_comm *comm,
-                          qn_stepper **out) {
+qn_status qn_stepper_open(qn_model *model, const qn_train_options *options, int64_t targets,
+                          qn_comm *comm, qn_stepper **out) {
     *out = NULL;
     qn_stepper *s = calloc(1, sizeof *s);
     if (!s) return qn_error(QN_CODE_MEMORY, "no memory for what takes steps");
     s->model = model;
     s->options = options;
+    s->targets = targets;
     s->comm = comm;
     s->ops = qn_model_backend(model)->ops;
     s->stream = qn_model_stream(model);
@@ -104,7 +110,7 @@ static qn_status update(qn_stepper *s) {
 static qn_status enqueue(qn_stepper *s, const recipe *r) {
     qn_backend *backend = qn_model_backend(s->model);
     const bool reduces = r->last && s->comm->n_ranks > 1;
-    const float grad_scale = 1.0f / (float)qn_step_tokens(s->options, s->comm);
+    const float grad_scale = 1.0f / (float)qn_stepper_targets(s);
     if (r->first) QN_TRY(qn_model_zero_grads(s->model));
     QN_TRY_IN(backend, "forward", qn_model_forward(s->model, &r->batch, r->slot, grad_scale));
     QN_TRY_IN(backend, "backward",

@@ -154,10 +154,12 @@ static qn_status open_loaders(training *t, int64_t vocab_size) {
                                      .seed = (uint64_t)t->options.seed,
                                      .shuffle = 1,
                                      .boundary_id = boundary_id(t, vocab_size),
-                                     .vocab_size = vocab_size};
+                                     .vocab_size = vocab_size,
+                                     .examples = t->dataset.examples};
     qn_loader_options val = train;
     val.shuffle = 0;
-    val.overlap = (int64_t)(t->options.eval_overlap * (double)t->options.seq_len);
+    if (!train.examples.length)
+        val.overlap = (int64_t)(t->options.eval_overlap * (double)t->options.seq_len);
     QN_TRY(qn_loader_open(t->dataset.train_pattern, &train, &t->train_loader));
     return qn_loader_open(t->dataset.val_pattern, &val, &t->val_loader);
 }
@@ -190,7 +192,8 @@ static qn_status open_model(training *t, const qn_config *config) {
     QN_TRY(qn_optimizer_check(config, &plan, &t->options));
     QN_TRY(qn_model_create(t->backend, config, &plan, &t->model));
     if (t->options.lens_every) QN_TRY(qn_lens_open(t->model, &t->lens));
-    return qn_stepper_open(t->model, &t->options, t->comm, &t->stepper);
+    return qn_stepper_open(t->model, &t->options, qn_loader_targets(t->train_loader), t->comm,
+                           &t->stepper);
 }
 
 /* A checkpoint goes on with the text that it was trained on, wherever that lies now. */
@@ -375,7 +378,7 @@ static qn_status train_step(training *t, qn_step_report *report) {
     for (int64_t g = 0; g < G; g++) QN_TRY(run_micro_step(t, g, step, lr));
     if (samples) QN_TRY(qn_lens_end(t->lens));
     QN_TRY(qn_stepper_result(t->stepper, &loss_sum, &norm));
-    const double loss = loss_sum / (double)tokens;
+    const double loss = loss_sum / (double)qn_stepper_targets(t->stepper);
     if (!isfinite(loss)) return not_finite(t, step, "loss", loss);
     if (!isfinite(norm)) return not_finite(t, step, "gradient's norm", norm);
 

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "quern/examples.h"
 #include "quern/status.h"
 #include "quern/tokenizer.h"
 
@@ -21,10 +22,12 @@ typedef struct qn_dataset {
                             shards' version */
     int64_t train_tokens, train_bytes; /* 0: unknown */
     int64_t val_tokens, val_bytes;
+    qn_examples examples;    /* length 0: running text; the dataset's */
     qn_tokenizer *tokenizer; /* NULL when the folder has no tokenizer.model */
 } qn_dataset;
 
-/* Opens a data folder; missing shards, a malformed data.json or tokenizer are errors. */
+/* Opens a data folder; missing shards, a malformed data.json or tokenizer are errors, and so are
+ * shards that hold no whole number of examples. */
 qn_status qn_dataset_open(const char *dir, qn_dataset *out);
 void qn_dataset_close(qn_dataset *dataset);
 

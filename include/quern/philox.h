@@ -16,6 +16,7 @@ typedef enum qn_random_use {
     QN_RANDOM_SAMPLE = 3,  /* generated tokens */
     QN_RANDOM_ROUND = 4,   /* stochastic rounding; see rounding.h */
     QN_RANDOM_PROBE = 5,   /* tokens and draws of the lens's probes */
+    QN_RANDOM_PLANTED = 6, /* examples of planted tasks */
 } qn_random_use;
 
 typedef struct qn_philox {

@@ -17,9 +17,10 @@ extern "C" {
 typedef struct qn_stepper qn_stepper;
 
 /* Batches per micro-step, their number and what the update needs are those of `options`, which the
- * model was planned with (qn_options_plan); model, options and comm outlive the stepper. */
-qn_status qn_stepper_open(qn_model *model, const qn_train_options *options, qn_comm *comm,
-                          qn_stepper **out);
+ * model was planned with (qn_options_plan); model, options and comm outlive the stepper. `targets`:
+ * how many each sequence has, seq_len unless some do not count in the loss. */
+qn_status qn_stepper_open(qn_model *model, const qn_train_options *options, int64_t targets,
+                          qn_comm *comm, qn_stepper **out);
 void qn_stepper_close(qn_stepper *stepper);
 
 /* Page-locked memory, (B,T) each, for the micro-batch that comes next: the caller fills it. Waits
@@ -38,6 +39,9 @@ qn_status qn_stepper_result(qn_stepper *stepper, double *loss_sum, double *grad_
 
 /* The first steps of a stepper that set up what later ones use, or record it: not those to time. */
 int64_t qn_stepper_warm_steps(const qn_stepper *stepper);
+
+/* Targets of a step, over all ranks. */
+int64_t qn_stepper_targets(const qn_stepper *stepper);
 
 /* Tokens of a step, over all ranks. */
 int64_t qn_step_tokens(const qn_train_options *options, const qn_comm *comm);

@@ -13,7 +13,7 @@ namespace {
 class Fingerprint : public testing::Test {
   protected:
     qn_fingerprint of(const TempDir &folder) {
-        const qn_loader_options options = {2, 1, 1, -1, 65536, 0};
+        const qn_loader_options options = {2, 1, 1, -1, 65536, 0, {}};
         qn_loader *loader = nullptr;
         qn_fingerprint out = {};
         EXPECT_OK(qn_loader_open((folder / "*.bin").c_str(), &options, &loader));

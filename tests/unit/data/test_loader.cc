@@ -38,7 +38,7 @@ class LoaderTest : public testing::Test {
     }
     Loader open(int64_t seq_len, bool shuffle, uint64_t seed = 1, int64_t boundary = -1,
                 int64_t overlap = 0) {
-        const qn_loader_options o = {seq_len, seed, shuffle, boundary, 60000, overlap};
+        const qn_loader_options o = {seq_len, seed, shuffle, boundary, 60000, overlap, {}};
         qn_loader *l = nullptr;
         EXPECT_OK(qn_loader_open((dir / "t_*.bin").c_str(), &o, &l));
         return {l, qn_loader_close};
@@ -104,9 +104,9 @@ TEST_F(LoaderTest, OverlapGivesEveryTargetContextOnce) {
             }
         }
     }
-    EXPECT_ERROR(open_status({8, 1, 0, -1, 100, 8}), QN_CODE_USAGE, "overlap 8", "0 to 7");
-    EXPECT_ERROR(open_status({8, 1, 0, -1, 100, -1}), QN_CODE_USAGE, "overlap -1");
-    EXPECT_ERROR(open_status({8, 1, 1, -1, 100, 2}), QN_CODE_USAGE, "shuffled");
+    EXPECT_ERROR(open_status({8, 1, 0, -1, 100, 8, {}}), QN_CODE_USAGE, "overlap 8", "0 to 7");
+    EXPECT_ERROR(open_status({8, 1, 0, -1, 100, -1, {}}), QN_CODE_USAGE, "overlap -1");
+    EXPECT_ERROR(open_status({8, 1, 1, -1, 100, 2, {}}), QN_CODE_USAGE, "shuffled");
 }
 
 TEST_F(LoaderTest, UnshuffledMakesEachTokenATargetOnce) {
@@ -206,19 +206,19 @@ TEST_F(LoaderTest, ReadsLlama3Shards) {
 }
 
 TEST_F(LoaderTest, RefusesWhatItCannotServe) {
-    EXPECT_ERROR(open_status({4, 1, 0, -1, 100, 0}), QN_CODE_IO, "t_*.bin");
+    EXPECT_ERROR(open_status({4, 1, 0, -1, 100, 0, {}}), QN_CODE_IO, "t_*.bin");
     write_counting(8);
-    EXPECT_ERROR(open_status({8, 1, 0, -1, 100, 0}), QN_CODE_INVALID, "8 tokens", "at least 9");
-    EXPECT_OK(open_status({7, 1, 0, -1, 100, 0}));
-    EXPECT_OK(open_status({7, 1, 1, -1, 100, 0}));
-    EXPECT_ERROR(open_status({0, 1, 0, -1, 100, 0}), QN_CODE_USAGE, "sequence length 0");
-    EXPECT_ERROR(open_status({INT64_MAX, 1, 0, -1, 100, 0}), QN_CODE_USAGE, "sequence length");
-    EXPECT_ERROR(open_status({4, 1, 0, -1, 0, 0}), QN_CODE_USAGE, "vocabulary size 0");
-    EXPECT_ERROR(open_status({4, 1, 0, 100, 100, 0}), QN_CODE_USAGE, "boundary token 100");
+    EXPECT_ERROR(open_status({8, 1, 0, -1, 100, 0, {}}), QN_CODE_INVALID, "8 tokens", "at least 9");
+    EXPECT_OK(open_status({7, 1, 0, -1, 100, 0, {}}));
+    EXPECT_OK(open_status({7, 1, 1, -1, 100, 0, {}}));
+    EXPECT_ERROR(open_status({0, 1, 0, -1, 100, 0, {}}), QN_CODE_USAGE, "sequence length 0");
+    EXPECT_ERROR(open_status({INT64_MAX, 1, 0, -1, 100, 0, {}}), QN_CODE_USAGE, "sequence length");
+    EXPECT_ERROR(open_status({4, 1, 0, -1, 0, 0, {}}), QN_CODE_USAGE, "vocabulary size 0");
+    EXPECT_ERROR(open_status({4, 1, 0, 100, 100, 0, {}}), QN_CODE_USAGE, "boundary token 100");
     dir.write("t_9.bin", llama3_shard({1}));
-    EXPECT_ERROR(open_status({4, 1, 0, -1, 100, 0}), QN_CODE_INVALID, "t_9.bin", "4 bytes");
+    EXPECT_ERROR(open_status({4, 1, 0, -1, 100, 0, {}}), QN_CODE_INVALID, "t_9.bin", "4 bytes");
     dir.write("t_9.bin", "short");
-    EXPECT_ERROR(open_status({4, 1, 0, -1, 100, 0}), QN_CODE_INVALID, "t_9.bin", "5 bytes");
+    EXPECT_ERROR(open_status({4, 1, 0, -1, 100, 0, {}}), QN_CODE_INVALID, "t_9.bin", "5 bytes");
 }
 
 TEST_F(LoaderTest, RefusesTokensOutsideTheVocabulary) {

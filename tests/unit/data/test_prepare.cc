@@ -50,7 +50,7 @@ class Prepare : public testing::Test {
     }
     /* The text of a split, with "|" for the boundaries. */
     std::string text_of(const qn_dataset &d, const char *pattern, int64_t count) {
-        const qn_loader_options o = {count - 1, 1, 0, d.boundary_id, d.vocab_size, 0};
+        const qn_loader_options o = {count - 1, 1, 0, d.boundary_id, d.vocab_size, 0, {}};
         qn_loader *l = nullptr;
         EXPECT_OK(qn_loader_open(pattern, &o, &l));
         std::vector<int32_t> tokens((size_t)count), targets((size_t)count);

@@ -136,7 +136,7 @@ TEST_P(Step, GivesTheBitsOfItsParts) {
     const int steps = accum() == 1 ? 6 : 3; // each slot of the input three times
     SmallModel m(config, plan);
     qn_stepper *stepper;
-    ASSERT_OK(qn_stepper_open(m.model, &options, comm, &stepper));
+    ASSERT_OK(qn_stepper_open(m.model, &options, options.seq_len, comm, &stepper));
     qn_device_info device;
     ASSERT_OK(m.backend->ops->device_info(m.backend, &device));
     EXPECT_EQ(qn_stepper_warm_steps(stepper), !device.graphs ? 1 : accum() == 1 ? 4 : 2);
@@ -158,7 +158,7 @@ TEST_P(Step, FollowsTheStatisticsThatAreAskedFor) {
     SmallModel m(config, plan);
     Stats stats(m);
     qn_stepper *stepper;
-    ASSERT_OK(qn_stepper_open(m.model, &options, comm, &stepper));
+    ASSERT_OK(qn_stepper_open(m.model, &options, options.seq_len, comm, &stepper));
     Taken taken;
     int counted = 0;
     for (int step = 1; step <= 6; step++) {

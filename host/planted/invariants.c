@@ -1,0 +1,117 @@
+/* invariants.c (T5): what must hold whatever a model has learnt, and what needs one that has. */
+#include "planted/invariants.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "quern/activations.h"
+#include "quern/label.h"
+
+enum { BATCH = 8 };
+
+/* ---- models -------------------------------------------------------------------------------- */
+
+qn_status qn_untrained(const qn_garden *garden, qn_plan_mode mode, qn_trained *out) {
+    const qn_task task = qn_copier_task();
+    const qn_planting planting = {
+        .name = "t5", .task = &task, .n_layers = 2, .ffn_size = 128, .batch_size = BATCH};
+    return qn_plant_nothing(garden, &planting, mode, out);
+}
+
+static qn_status scale_param(qn_model *model, const qn_param *param, float factor) {
+    float *values = malloc((size_t)param->count * sizeof *values);
+    if (!values) return qn_error(QN_CODE_MEMORY, "no memory for %s", param->name);
+    qn_status status = qn_model_read_param(model, param, values);
+    for (int64_t i = 0; !status && i < param->count; i++) values[i] *= factor;
+    if (!status) status = qn_model_write_param(model, param, values);
+    free(values);
+    return status;
+}
+
+qn_status qn_scale_role(qn_model *model, qn_role role, float factor) {
+    const qn_params *params = qn_model_params(model);
+    for (int64_t l = 0; l < params->n_layers; l++)
+        QN_TRY(scale_param(model, qn_params_find(params, role, l), factor));
+    return QN_OK;
+}
+
+/* ---- of the model of synonyms ---------------------------------------------------------------- */
+
+/* Re-paired at random, synonyms are like any pairs: mean over the heads of each of q and k. */
+static qn_status check_shuffled(qn_garden *garden) {
+    static const char *const metrics[] = {"q_shuffled_auc", "k_shuffled_auc"};
+    qn_lens_figures figures = {0};
+    qn_status status = qn_probe_planted_synonyms(garden, &figures);
+    for (int m = 0; !status && m < 2; m++) {
+        double sum = 0, error = 0;
+        int heads = 0;
+        for (int64_t i = 0; i < figures.count; i++) {
+            if (strcmp(figures.items[i].metric, metrics[m])) continue;
+            sum += figures.items[i].value;
+            error += figures.items[i].error;
+            heads++;
+        }
+        status = qn_check(garden, T5, (sum / heads - 0.5) / (error / heads), -2.5, 2.5,
+                          "mean %s %.3f less 0.5, in errors of %.3f", metrics[m], sum / heads,
+                          error / heads);
+    }
+    qn_lens_figures_free(&figures);
+    return status;
+}
+
+/* ---- of the model that copies ---------------------------------------------------------------- */
+
+/* Mean loss of ablating the heads that have a label, and those that have none. */
+static void compare_heads(const qn_lens_figures *patterns, const qn_lens_figures *ablations,
+                          double *labelled, double *others) {
+    double sums[2] = {0, 0};
+    int counts[2] = {0, 0};
+    for (int64_t i = 0; i < ablations->count; i++) {
+        const qn_lens_figure *f = &ablations->items[i];
+        const int has_label = qn_label_head(patterns, f->layer, f->head, NULL) != QN_LABEL_NONE;
+        sums[has_label] += f->value;
+        counts[has_label]++;
+    }
+    *labelled = sums[1] / counts[1];
+    *others = sums[0] / counts[0];
+}
+
+static qn_status measure_heads(qn_garden *garden, qn_model *model, qn_lens_figures *patterns,
+                               qn_lens_figures *ablations) {
+    enum { BATCHES = 2 };
+    const qn_task task = qn_copier_task();
+    qn_task_batches batches;
+    QN_TRY(qn_copy_patterns(model, garden->options->seed, patterns));
+    QN_TRY(qn_task_batches_make(&task, garden->options->seed,
+                                qn_model_plan(model)->options.batch_size, BATCHES, &batches));
+    qn_status status = qn_probe_ablation(model, &batches.text, -1, -1, ablations);
+    qn_task_batches_free(&batches);
+    return status;
+}
+
+static qn_status check_ablation(qn_garden *garden) {
+    qn_trained *t = &garden->copier;
+    qn_lens_figures patterns = {0}, ablations = {0};
+    double labelled, others;
+    if (!t->model) QN_TRY(qn_plant_copier(garden, 2, t));
+    qn_status status = measure_heads(garden, t->model, &patterns, &ablations);
+    compare_heads(&patterns, &ablations, &labelled, &others);
+    if (!status) {
+        status = qn_check(garden, T5, labelled - others, 0.02, INFINITY,
+                          "nats that ablating a labelled head costs (%.3f) more than another one",
+                          labelled);
+    }
+    qn_lens_figures_free(&patterns);
+    qn_lens_figures_free(&ablations);
+    return status;
+}
+
+qn_status qn_planted_invariants(qn_garden *garden) {
+    QN_TRY(qn_check_extremes(garden));
+    QN_TRY(qn_check_bits(garden));
+    QN_TRY(qn_check_shift(garden));
+    QN_TRY(qn_check_gauge(garden));
+    QN_TRY(check_shuffled(garden));
+    return check_ablation(garden);
+}
