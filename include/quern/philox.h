@@ -15,6 +15,7 @@ typedef enum qn_random_use {
     QN_RANDOM_SHUFFLE = 2, /* order of the training data */
     QN_RANDOM_SAMPLE = 3,  /* generated tokens */
     QN_RANDOM_ROUND = 4,   /* stochastic rounding; see rounding.h */
+    QN_RANDOM_PROBE = 5,   /* tokens and draws of the lens's probes */
 } qn_random_use;
 
 typedef struct qn_philox {
