@@ -64,7 +64,8 @@ qn_status qn_probe_ablation(qn_model *model, const qn_probe_text *text, int64_t 
 qn_status qn_probe_logit_lens(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
 
 /* cka: linear centred kernel alignment of the residual at depth `layer` with that at depth
- * `at` > `layer`, over the tokens of the text (Kornblith et al. 1905.00414). */
+ * `at` > `layer`, over at most 1,024 tokens, evenly from the
+ * text (Kornblith et al. 1905.00414). Of L layers it holds 4·(L + 1)·n·C bytes. */
 qn_status qn_probe_similarity(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
 
 /* ---- words --------------------------------------------------------------------------------------
