@@ -8,7 +8,7 @@
 
 /* Tokens whose logits are in memory at once: the model's own distribution of a chunk is read once
  * for all depths. */
-enum { CHUNK = 32 };
+enum { CHUNK = 64 };
 
 typedef struct depth_sums {
     double loss, entropy, kl;

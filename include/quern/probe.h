@@ -69,7 +69,8 @@ qn_status qn_probe_ablation(qn_model *model, const qn_probe_text *text, int64_t 
 qn_status qn_probe_logit_lens(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
 
 /* cka: linear centred kernel alignment of the residual at depth `layer` with that at depth
- * `at` > `layer`, over the tokens of the text (Kornblith et al. 1905.00414). */
+ * `at` > `layer`, over at most 1,024 tokens, evenly from the
+ * text (Kornblith et al. 1905.00414). Of L layers it holds 4·(L + 1)·n·C bytes. */
 qn_status qn_probe_similarity(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
 
 /* ---- parameters -------------------------------------------------------------------------------
@@ -89,13 +90,15 @@ qn_status qn_probe_change(qn_model *model, const qn_probe_origin *origin, qn_len
 /* ---- words --------------------------------------------------------------------------------------
  */
 
-/* {q,k,embedding}_synonym_{cosine,auc}, and the same of antonyms: centred cosines of the mean
- * vectors of words, over their occurrences in the text, of pairs against pairs matched by
- * frequency; of a head by q and k before rotation, of the model (layer −1) by the embeddings;
- * {row}_synonym_{cosine,auc} by rows of scores against fixed keys, which no change of basis of q
- * and k alters. `seed` draws the matched pairs, the re-pairings and the bootstrap. Pairs whose
- * words occur fewer than a few times are left out; too few pairs give figures of n pairs and NaN.
- */
+/* {q,k,row,embedding}_{synonym,antonym}_{cosine,auc} and {q,k,row,embedding}_shuffled_auc, of the
+ * mean vectors of words over their occurrences in the text, less the mean of all words: of a head
+ * by q and by k before rotation; of the model (layer −1, head −1) by its input embeddings; `row` by
+ * the scores of a word's q against the k of the commonest words, which no change of basis of q and
+ * k alters. Words are those of the pairs that occur at least five times; figures compare their
+ * pairs with pairs of other words that are as frequent, and `shuffled` compares with these the
+ * synonyms with their second words exchanged. Errors take into account that pairs share words.
+ * `seed` draws the matched pairs and the exchange. Fewer than eight pairs give figures of n pairs
+ * and NaN. */
 qn_status qn_probe_synonyms(qn_model *model, const qn_probe_text *text,
                             const qn_word_pairs *synonyms, const qn_word_pairs *antonyms,
                             uint64_t seed, qn_lens_figures *out);
