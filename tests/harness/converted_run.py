@@ -26,13 +26,15 @@ def figure(step, layer, head, metric, value, baseline=None, **more):
 LENS = [figure(1, 0, 0, "entropy", 0.75, 1), figure(1, 1, 1, "entropy", 0.5, 1),
         figure(1, 1, 1, "max_logit", 3.5), figure(1, 1, 0, "sink", None, 0.25),
         figure(3, 0, 0, "entropy", 0.625, 1), figure(1, 0, None, "grad_norm_q", 0.125),
-        figure(3, None, None, "grad_norm_embedding", 0.375), figure(5, 0, 0, "sink", None, 0.25)]
+        figure(3, None, None, "grad_norm_embedding", 0.375),
+        figure(5, 0, 0, "sink", None, 0.25)]
 INSPECT = [figure(0, 0, 1, "offset", 0.5, 0.25, at=15),
            figure(2, 1, None, "lens_loss", 1.75, 2.0),
            figure(2, 2, None, "lens_loss", 1.5, 2.0), figure(2, 0, None, "cka", 0.875, 0.0, at=2),
            *(figure(2, 0, 0, "profile", at / 4, at=at) for at in range(6))]
 DAMAGED = ["{", "[]", json.dumps(figure(1, -1, 0, "entropy", 9)),
-           json.dumps(figure(1, None, 0, "entropy", 9)), json.dumps(figure("x", 0, 0, "entropy", 9))]
+           json.dumps(figure(1, None, 0, "entropy", 9)),
+           json.dumps(figure("x", 0, 0, "entropy", 9))]
 INFINITE = json.dumps(figure(1, 0, 1, "entropy", 9)).replace("9", "1e999", 1)
 
 # {step: {name: value}} and, of those that have one, the baseline.
