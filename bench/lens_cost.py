@@ -5,12 +5,12 @@
     bench/lens_cost.py --quern build-gpu/quern --backend cuda --model gpt2-124m --batch-size 16 \\
         --seq-len 1024 --json lens.json --verdicts verdicts.json
 
-Trains on random tokens, in turns without samples and with one every N steps; each turn after the
-first begins with the other kind, so that a machine that grows faster or slower favours neither. Times
-are those of log.jsonl, of blocks of N steps, each with one sample in it or none: computing it,
-reading it and writing it. A block is compared with the block of the other run that came as long after
-its beginning; the cost is the median of all pairs, with a 95 % interval by order statistics. The
-goal is met where the interval lies below it, missed where it lies above.
+Trains on random tokens, without samples and with one every N steps, in turns that begin with one
+kind and the other, so that a machine that grows faster or slower favours neither. Times are those
+of log.jsonl, of blocks of N steps, each with one sample in it or none: computing it, reading it and
+writing it. A block is compared with that of the other run which came as long after its beginning;
+the cost is the median of all pairs, with a 95 % interval by order statistics. The goal is met where
+the interval lies below it, missed where it lies above.
 
 Exit status: 0 when the goal is met, 1 when it is missed, 3 when the interval has both, 2 when
 quern fails.

@@ -49,6 +49,20 @@ def figure_of(entry, layers, heads):
                   entry["n"], place, error if error is None or error >= 0 else None), None
 
 
+def gapless(numbers):
+    """How many of 0, 1, 2, … are there before the first that is not."""
+    return next(n for n in range(len(numbers) + 1) if n not in numbers)
+
+
+def without_gaps(found):
+    """Figures of the layers and heads that a model may have: one damaged number makes no grid of
+    heads that are not there, which would cost all memory."""
+    layers = gapless({x.layer for x in found if x.layer is not None})
+    heads = gapless({x.head for x in found if x.head is not None})
+    return [x for x in found if (x.layer is None or x.layer < layers)
+            and (x.head is None or x.head < heads)]
+
+
 class Figures:
     """Of one file. all: as they came; heads, layers, model: Samples, or None where there is none of that kind;
     profile: {(step, layer, head): (distances, scores)}; similarity: {step: {(depth, depth):

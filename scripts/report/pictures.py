@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from report.figures import is_count
+from report.figures import gapless, is_count
 
 MOST_TOKENS = 256
 MOST_BYTES = 1_500_000  # of all packed pictures in a page
@@ -48,6 +48,19 @@ class Pictures:
             return f"sentence {entry['sentence']} has other tokens in an earlier line"
         weights[entry["step"], entry["layer"], entry["head"]] = bytes(entry["weights"])
         return None
+
+    def drop_beyond_gaps(self):
+        """As without_gaps; returns how many pictures that were."""
+        places = [key[1:] for _, weights in self.of.values() for key in weights]
+        layers, heads = (gapless(set(numbers)) for numbers in zip(*places)) if places else (0, 0)
+        beyond = 0
+        for _, weights in self.of.values():
+            wrong = [key for key in weights if key[1] >= layers or key[2] >= heads]
+            beyond += len(wrong)
+            for key in wrong:
+                del weights[key]
+        self.of = {sentence: found for sentence, found in self.of.items() if found[1]}
+        return beyond
 
     def steps(self):
         return sorted({step for _, weights in self.of.values() for step, _, _ in weights})

@@ -4,7 +4,10 @@ import json
 import pathlib
 
 from report import pictures
-from report.figures import (MAX_HEADS, MAX_LAYERS, Figures, figure_of, is_count, is_number)
+from report.figures import (MAX_HEADS, MAX_LAYERS, Figures, figure_of, is_count, is_number,
+                            without_gaps)
+
+BEYOND_GAPS = "of layers or heads below which some have none"
 
 
 class NoRun(Exception):
@@ -115,12 +118,18 @@ class Run:
             return wrong
 
         read_lines(self.folder / name, take, self.notes)
-        return Figures(found)
+        kept = without_gaps(found)
+        if len(kept) < len(found):
+            self.notes.append(f"{name}: {len(found) - len(kept)} figures left out: {BEYOND_GAPS}")
+        return Figures(kept)
 
     def _read_pictures(self):
         found = pictures.Pictures()
         read_lines(self.folder / "pictures.jsonl",
                    lambda entry: found.take(entry, self.layers, self.heads), self.notes)
+        beyond = found.drop_beyond_gaps()
+        if beyond:
+            self.notes.append(f"pictures.jsonl: {beyond} pictures left out: {BEYOND_GAPS}")
         return found
 
     def tokens_at(self, step):

@@ -26,12 +26,15 @@ def figure(step, layer, head, metric, value, baseline=None, **more):
 LENS = [figure(1, 0, 0, "entropy", 0.75, 1), figure(1, 1, 1, "entropy", 0.5, 1),
         figure(1, 1, 1, "max_logit", 3.5), figure(1, 1, 0, "sink", None, 0.25),
         figure(3, 0, 0, "entropy", 0.625, 1), figure(1, 0, None, "grad_norm_q", 0.125),
-        figure(3, None, None, "grad_norm_embedding", 0.375), figure(5, 0, 0, "sink", None, 0.25)]
+        figure(3, None, None, "grad_norm_embedding", 0.375),
+        figure(5, 0, 0, "sink", None, 0.25)]
 INSPECT = [figure(0, 0, 1, "offset", 0.5, 0.25, at=15),
+           figure(2, 1, None, "lens_loss", 1.75, 2.0),
            figure(2, 2, None, "lens_loss", 1.5, 2.0), figure(2, 0, None, "cka", 0.875, 0.0, at=2),
            *(figure(2, 0, 0, "profile", at / 4, at=at) for at in range(6))]
 DAMAGED = ["{", "[]", json.dumps(figure(1, -1, 0, "entropy", 9)),
-           json.dumps(figure(1, None, 0, "entropy", 9)), json.dumps(figure("x", 0, 0, "entropy", 9))]
+           json.dumps(figure(1, None, 0, "entropy", 9)),
+           json.dumps(figure("x", 0, 0, "entropy", 9))]
 INFINITE = json.dumps(figure(1, 0, 1, "entropy", 9)).replace("9", "1e999", 1)
 
 # {step: {name: value}} and, of those that have one, the baseline.
@@ -42,7 +45,8 @@ VALUES = {
         "lens/entropy/layer1/head1": 0.5, "lens/max_logit/layer1/head1": 3.5,
         "lens/grad_norm_q/layer0": 0.125},
     2: {"train/loss": 4.25, "train/lr": 0.002, "train/tokens_per_s": 101.5, "train/tokens": 128,
-        "train/seconds": 1.5, "lens/lens_loss/layer2": 1.5, "lens/cka/layer0/at2": 0.875,
+        "train/seconds": 1.5, "lens/lens_loss/layer1": 1.75, "lens/lens_loss/layer2": 1.5,
+        "lens/cka/layer0/at2": 0.875,
         "lens/profile/layer0/head0/at0": 0, "lens/profile/layer0/head0/at1": 0.25,
         "lens/profile/layer0/head0/at2": 0.5, "lens/profile/layer0/head0/at4": 1},
     3: {"train/loss": 4, "train/lr": 0.002, "train/grad_norm": 1.5, "train/tokens_per_s": 102.5,
@@ -51,7 +55,7 @@ VALUES = {
         "lens/grad_norm_embedding": 0.375}}
 BASELINES = {0: {"lens/offset/layer0/head1": 0.25},
              1: {"lens/entropy/layer0/head0": 1, "lens/entropy/layer1/head1": 1},
-             2: {"lens/lens_loss/layer2": 2, "lens/cka/layer0/at2": 0},
+             2: {"lens/lens_loss/layer1": 2, "lens/lens_loss/layer2": 2, "lens/cka/layer0/at2": 0},
              3: {"lens/entropy/layer0/head0": 1}}
 
 

@@ -10,8 +10,8 @@ from program import MODEL, QUERN, ProgramTest, write_json
 
 SCRIPT = Path(__file__).resolve().parents[2] / "bench" / "lens_cost.py"
 
-# Stands for quern: a step takes STEP seconds, a sample COST seconds more, and the machine slows down by
-# DRIFT of a step in each run.
+# Stands for quern: a step takes STEP seconds, a sample COST seconds more, and the machine slows down
+# by DRIFT of a step in each run.
 STANDIN = """#!{python}
 import json, pathlib, sys
 args = sys.argv[2:]

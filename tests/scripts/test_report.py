@@ -322,6 +322,23 @@ class Damaged(Report):
             (self.run_dir / name).write_bytes(content)
             self.report()
 
+    def test_one_damaged_number_makes_no_grid(self):
+        self.write_run(layers=2, heads=2, samples=6)
+        (self.run_dir / "config.json").unlink()
+        with open(self.run_dir / "lens.jsonl", "a") as file:
+            for place in ({"layer": 255, "head": 0}, {"layer": 0, "head": 255}):
+                file.write(json.dumps({"step": 60, "tokens": 30720, **place, "metric": "sink",
+                                       "value": 0.5, "baseline": 0.04, "n": 512}) + "\n")
+        for place in ((0, 0), (255, 0), (0, 255)):
+            with open(self.run_dir / "pictures.jsonl", "a") as file:
+                file.write(json.dumps({"step": 60, "layer": place[0], "head": place[1],
+                                       "sentence": 0, "tokens": ["a"], "weights": [100]}) + "\n")
+        page, data = self.report()
+        self.assertEqual((data["heat"]["layers"], data["heat"]["heads"]), (2, 2))
+        self.assertEqual((data["pictures"]["layers"], data["pictures"]["heads"]), (1, 1))
+        self.assertIn("lens.jsonl: 2 figures left out", data["notes"][-2])
+        self.assertIn("pictures.jsonl: 2 pictures left out", data["notes"][-1])
+
     def test_numbers_that_no_run_has(self):
         self.write_run(samples=6)
         with open(self.run_dir / "log.jsonl", "a") as file:

@@ -1,5 +1,5 @@
-"""The page of scripts/report.py in headless Chromium: it is whole, silent, asks for nothing, and its
-controls do what they say. Skipped (exit status 77) where chromium, chromedriver, selenium or
+"""The page of scripts/report.py in headless Chromium: it is whole, silent, asks for nothing, and
+its controls do what they say. Skipped (exit status 77) where chromium, chromedriver, selenium or
 matplotlib is missing: scripts/packages.sh browser installs them."""
 
 import json

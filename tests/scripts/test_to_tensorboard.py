@@ -1,5 +1,5 @@
-"""scripts/to_tensorboard.py, read back with TensorBoard's own reader. Skipped (exit status 77) where
-no Python here can import tensorboard; what it says there is tested all the same."""
+"""scripts/to_tensorboard.py, read back with TensorBoard's own reader. Skipped (exit status 77)
+where no Python here can import tensorboard; what it says there is tested all the same."""
 
 import json
 import os
