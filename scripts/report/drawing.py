@@ -129,7 +129,7 @@ def loss_figure(runs, marks, width, height):
     for each, name in zip(axes, ("loss, nats a token", "bits a byte", "rate")):
         each.set_ylabel(name)
         each.grid(alpha=0.25, linewidth=0.5)
-    if not axes[1].lines or not any(len(line.get_xdata()) for line in axes[1].lines):
+    if not any("bits_per_byte" in entry for run in runs for entry in run.evaluations):
         axes[1].set_yticks([])
         axes[1].text(0.5, 0.5, "none recorded", transform=axes[1].transAxes, ha="center",
                      va="center", color=MARK)

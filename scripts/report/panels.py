@@ -83,12 +83,13 @@ def of_depths(count):
 # ---- a panel --------------------------------------------------------------------------------
 
 def thin(xs, ys):
-    """At most MOST_POINTS points, each the mean of neighbours."""
-    group = -(-len(xs) // MOST_POINTS)
+    """The first point and at most MOST_POINTS others, each the mean of neighbours."""
+    group = -(-(len(xs) - 1) // MOST_POINTS)
     if group <= 1:
         return xs, ys
-    count = len(xs) // group * group
-    return (np.asarray(z, float)[-count:].reshape(-1, group).mean(axis=1) for z in (xs, ys))
+    first = np.array([0, *range(1, len(xs), group)])
+    sizes = np.diff([*first, len(xs)])
+    return (np.add.reduceat(np.asarray(z, float), first) / sizes for z in (xs, ys))
 
 
 def path_of(xs, ys):

@@ -132,6 +132,10 @@ class Run:
             self.notes.append(f"pictures.jsonl: {beyond} pictures left out: {BEYOND_GAPS}")
         return found
 
+    def is_rotary(self):
+        """Whether positions rotate q and k, or are embedded as GPT-2's are."""
+        return "n_positions" not in self.config and self.config.get("model_type") != "gpt2"
+
     def tokens_at(self, step):
         """Tokens that were read by the end of a step that log.jsonl may lack; or None."""
         if not self.steps:

@@ -51,7 +51,7 @@ def measure(probed):
     names = {kind: f"{kind}_synonym_auc" for kind in KINDS}
     kinds = [kind for kind in KINDS if last_with(probed, names[kind]) is not None]
     if not kinds:
-        return {"reason": "no probe of synonyms"}
+        return {"reason": "no figure of synonyms: not probed, or too few pairs in the text"}
     if probed.steps[0] != 0:
         return {"reason": f"the first inspected step is {probed.steps[0]}; it takes the initial "
                           "weights to compare with"}

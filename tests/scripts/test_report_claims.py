@@ -36,7 +36,7 @@ def run_of(probes=(), lens=(), rate=0.006, **options):
     """What claims read of a run."""
     read = figures(lens)
     return types.SimpleNamespace(
-        config={}, options=options, probes=figures(probes), lens=read, samples=read.heads,
+        is_rotary=lambda: True, options=options, probes=figures(probes), lens=read, samples=read.heads,
         option=lambda name, default=None: options.get(name, default), evaluations=[], steps=[
             {"step": step, "tokens": 512 * step, "loss": 5.0, "lr": rate, "grad_norm": 1.0}
             for step in range(1, LAST + 1)])

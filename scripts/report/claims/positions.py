@@ -32,7 +32,7 @@ def profile_words(figures):
 
 
 def judge(run):
-    if "n_positions" in run.config or run.config.get("model_type") == "gpt2":
+    if not run.is_rotary():
         return untested(1, "this model has learnt absolute positions, not rotary ones")
     probed = run.probes.heads
     if probed is None or "position_share" not in probed.value:

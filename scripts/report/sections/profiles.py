@@ -49,6 +49,9 @@ def head_panel(run, head, x, y, last, first):
 
 def render(run):
     profile = run.probes.profile
+    if not run.is_rotary():
+        return section("profiles", "Position", paragraph(
+            "Not in this report: this model has learnt absolute positions, not rotary ones.", "warn"))
     if not profile:
         return not_probed("profiles", "Position", "scores over distance are")
     begin, end = (choose(step for step, _, _ in profile) for choose in (min, max))
