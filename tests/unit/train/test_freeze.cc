@@ -114,7 +114,7 @@ class Frozen : public testing::TestWithParam<Case> {
     // Steps first … last; the norms that they report.
     std::vector<double> take(SmallModel &m, int first, int last) {
         qn_stepper *stepper;
-        EXPECT_OK(qn_stepper_open(m.model, &options, comm, &stepper));
+        EXPECT_OK(qn_stepper_open(m.model, &options, options.seq_len, comm, &stepper));
         std::vector<double> norms;
         for (int step = first; step <= last; step++) {
             for (int g = 0; g < options.grad_accum; g++) {
