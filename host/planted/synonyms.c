@@ -79,11 +79,13 @@ static qn_status probe(qn_garden *garden, const qn_trained *t, const qn_task *ta
     return status;
 }
 
-qn_status qn_probe_planted_synonyms(qn_garden *garden, qn_lens_figures *out) {
+/* The second words of the pairs of `shift` classes further on are nobody's synonyms. */
+static qn_status probe_shifted(qn_garden *garden, int32_t shift, qn_lens_figures *out) {
     qn_word_pair items[SYNONYM_CLASSES];
     const qn_word_pairs pairs = {items, SYNONYM_CLASSES};
-    for (int32_t i = 0; i < SYNONYM_CLASSES; i++) items[i] = (qn_word_pair){2 * i, 2 * i + 1};
     qn_trained *t = &garden->synonyms;
+    for (int32_t i = 0; i < SYNONYM_CLASSES; i++)
+        items[i] = (qn_word_pair){2 * i, 2 * ((i + shift) % SYNONYM_CLASSES) + 1};
     if (!t->model) QN_TRY(plant(garden, "t3", &synonyms, t));
     return probe(garden, t, &synonyms, &pairs, out);
 }
@@ -136,12 +138,14 @@ static qn_status check_synonyms(qn_garden *garden, const qn_lens_figures *figure
     return QN_OK;
 }
 
-static qn_status check_control(qn_garden *garden, const qn_lens_figures *figures) {
+/* Pairs that mean nothing: neither alike nor unlike. */
+static qn_status check_unrelated(qn_garden *garden, int experiment, const char *which,
+                                 const qn_lens_figures *figures) {
     static const char *const aucs[] = {"q_synonym_auc", "k_synonym_auc"};
     for (int i = 0; i < 2; i++) {
         const summary s = summarise(figures, aucs[i]);
-        QN_TRY(qn_check(garden, T3, (s.mean - 0.5) / s.error, -2.5, 2.5,
-                        "control: mean %s %.3f less 0.5, in errors of %.3f", aucs[i], s.mean,
+        QN_TRY(qn_check(garden, experiment, (s.mean - 0.5) / s.error, -2.5, 2.5,
+                        "%s: mean %s %.3f less 0.5, in errors of %.3f", which, aucs[i], s.mean,
                         s.error));
     }
     return QN_OK;
@@ -157,7 +161,7 @@ static qn_status check_loss(qn_garden *garden, const qn_trained *t, const char *
 
 static qn_status run_synonyms(qn_garden *garden) {
     qn_lens_figures figures = {0};
-    qn_status status = qn_probe_planted_synonyms(garden, &figures);
+    qn_status status = probe_shifted(garden, 0, &figures);
     if (!status) status = check_loss(garden, &garden->synonyms, "synonyms");
     if (!status) status = check_synonyms(garden, &figures);
     qn_lens_figures_free(&figures);
@@ -170,9 +174,19 @@ static qn_status run_control(qn_garden *garden) {
     QN_TRY(plant(garden, "t3-control", &control, &t));
     qn_status status = check_loss(garden, &t, "control");
     if (!status) status = probe_control(garden, &t, &figures);
-    if (!status) status = check_control(garden, &figures);
+    if (!status) status = check_unrelated(garden, T3, "control", &figures);
     qn_lens_figures_free(&figures);
     qn_trained_free(&t);
+    return status;
+}
+
+qn_status qn_check_shuffled_synonyms(qn_garden *garden, int experiment) {
+    qn_lens_figures figures = {0};
+    qn_draws draws = {.seed = garden->options->seed, .stream = QN_TASK_PAIRING};
+    const int32_t shift = 1 + qn_draw(&draws, SYNONYM_CLASSES - 1);
+    qn_status status = probe_shifted(garden, shift, &figures);
+    if (!status) status = check_unrelated(garden, experiment, "labels shuffled", &figures);
+    qn_lens_figures_free(&figures);
     return status;
 }
 
