@@ -44,8 +44,9 @@ void qn_trained_free(qn_trained *trained);
 qn_status qn_check(qn_garden *garden, int experiment, double measured, double least, double most,
                    const char *format, ...) __attribute__((format(printf, 6, 7)));
 
-/* The synonym figures of T3's model, which it trains if it is not. */
-qn_status qn_probe_planted_synonyms(qn_garden *garden, qn_lens_figures *out);
+/* Checks that pairs which are no synonyms do not come out as such in T3's model, which it trains
+ * if it is not. */
+qn_status qn_check_shuffled_synonyms(qn_garden *garden, int experiment);
 
 /* The experiments; each makes its checks. */
 qn_status qn_planted_induction(qn_garden *garden);

@@ -3,7 +3,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "quern/activations.h"
 #include "quern/label.h"
@@ -34,30 +33,6 @@ qn_status qn_scale_role(qn_model *model, qn_role role, float factor) {
     for (int64_t l = 0; l < params->n_layers; l++)
         QN_TRY(scale_param(model, qn_params_find(params, role, l), factor));
     return QN_OK;
-}
-
-/* ---- of the model of synonyms ---------------------------------------------------------------- */
-
-/* Re-paired at random, synonyms are like any pairs: mean over the heads of each of q and k. */
-static qn_status check_shuffled(qn_garden *garden) {
-    static const char *const metrics[] = {"q_shuffled_auc", "k_shuffled_auc"};
-    qn_lens_figures figures = {0};
-    qn_status status = qn_probe_planted_synonyms(garden, &figures);
-    for (int m = 0; !status && m < 2; m++) {
-        double sum = 0, error = 0;
-        int heads = 0;
-        for (int64_t i = 0; i < figures.count; i++) {
-            if (strcmp(figures.items[i].metric, metrics[m])) continue;
-            sum += figures.items[i].value;
-            error += figures.items[i].error;
-            heads++;
-        }
-        status = qn_check(garden, T5, (sum / heads - 0.5) / (error / heads), -2.5, 2.5,
-                          "mean %s %.3f less 0.5, in errors of %.3f", metrics[m], sum / heads,
-                          error / heads);
-    }
-    qn_lens_figures_free(&figures);
-    return status;
 }
 
 /* ---- of the model that copies ---------------------------------------------------------------- */
@@ -112,6 +87,6 @@ qn_status qn_planted_invariants(qn_garden *garden) {
     QN_TRY(qn_check_bits(garden));
     QN_TRY(qn_check_shift(garden));
     QN_TRY(qn_check_gauge(garden));
-    QN_TRY(check_shuffled(garden));
+    QN_TRY(qn_check_shuffled_synonyms(garden, T5));
     return check_ablation(garden);
 }

@@ -42,6 +42,43 @@ static double largest_change(const double *scores, int64_t T, int64_t move_query
     return change / largest;
 }
 
+/* Where all tokens are one, their score is a function of the distance, which the lens's profile
+ * has: its largest distance from that, in parts of the largest score. */
+static double profile_distance(const qn_lens_figures *figures, const double *scores, int64_t T,
+                               double scale) {
+    const double *last = scores + (T - 1) * T;
+    double largest = 0, distance = 0;
+    int64_t found = 0;
+    for (int64_t j = 0; j < T; j++) largest = qn_worse(largest, fabs(scale * last[j]));
+    for (int64_t i = 0; i < figures->count; i++) {
+        const qn_lens_figure *f = &figures->items[i];
+        if (f->layer || f->head || strcmp(f->metric, "profile")) continue;
+        distance = qn_worse(distance, fabs(f->value - scale * last[T - 1 - f->at]));
+        found++;
+    }
+    return found ? distance / largest : (double)NAN;
+}
+
+static qn_status check_profile(qn_garden *garden, qn_model *model, const qn_batch *batch,
+                               const double *scores) {
+    const qn_plan *plan = qn_model_plan(model);
+    const qn_probe_text text = {batch, 1};
+    qn_lens_figures figures = {0};
+    const double scale = 1 / sqrt((double)plan->config.head_dim);
+    qn_status status = qn_probe_distance(model, &text, &figures);
+    const qn_lens_figure *share = qn_figure_of(&figures, "position_share", 0, 0);
+    const double position = share ? share->value : (double)NAN;
+    const double distance = profile_distance(&figures, scores, plan->options.seq_len, scale);
+    if (!status)
+        status = qn_check(garden, T5, distance, 0, ROUNDING,
+                          "one token: distance of the profile from its scores, of the largest");
+    if (!status)
+        status = qn_check(garden, T5, position, 1 - ROUNDING, 1 + ROUNDING,
+                          "one token: share of position in its scores");
+    qn_lens_figures_free(&figures);
+    return status;
+}
+
 static qn_status check_scores(qn_garden *garden, qn_model *model, double *scores, int32_t *tokens,
                               int32_t *targets) {
     const qn_plan *plan = qn_model_plan(model);
@@ -53,8 +90,9 @@ static qn_status check_scores(qn_garden *garden, qn_model *model, double *scores
     QN_TRY(read_scores(model, scores));
     QN_TRY(qn_check(garden, T5, largest_change(scores, T, 1, 1), 0, ROUNDING,
                     "change of scores when both positions move, of the largest"));
-    return qn_check(garden, T5, largest_change(scores, T, 0, 1), 0.01, INFINITY,
-                    "change of scores when one of them does, of the largest");
+    QN_TRY(qn_check(garden, T5, largest_change(scores, T, 0, 1), 0.01, INFINITY,
+                    "change of scores when one of them does, of the largest"));
+    return check_profile(garden, model, &batch, scores);
 }
 
 qn_status qn_check_shift(qn_garden *garden) {

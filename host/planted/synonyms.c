@@ -79,11 +79,13 @@ static qn_status probe(qn_garden *garden, const qn_trained *t, const qn_task *ta
     return status;
 }
 
-qn_status qn_probe_planted_synonyms(qn_garden *garden, qn_lens_figures *out) {
+/* The second words of the pairs of `shift` classes further on are nobody's synonyms. */
+static qn_status probe_shifted(qn_garden *garden, int32_t shift, qn_lens_figures *out) {
     qn_word_pair items[SYNONYM_CLASSES];
     const qn_word_pairs pairs = {items, SYNONYM_CLASSES};
-    for (int32_t i = 0; i < SYNONYM_CLASSES; i++) items[i] = (qn_word_pair){2 * i, 2 * i + 1};
     qn_trained *t = &garden->synonyms;
+    for (int32_t i = 0; i < SYNONYM_CLASSES; i++)
+        items[i] = (qn_word_pair){2 * i, 2 * ((i + shift) % SYNONYM_CLASSES) + 1};
     if (!t->model) QN_TRY(plant(garden, "t3", &synonyms, t));
     return probe(garden, t, &synonyms, &pairs, out);
 }
@@ -103,8 +105,11 @@ static qn_status probe_control(qn_garden *garden, const qn_trained *t, qn_lens_f
 
 enum { MATCHING_LAYER = 1 };
 
+/* Mean cosine of two of n vectors whose sum is 0, as those of n classes are when centred. */
+#define UNRELATED (-1.0 / (SYNONYM_CLASSES - 1))
+
 typedef struct summary {
-    double least, mean, error; /* over the heads; the mean of their standard errors */
+    double least, mean, baseline, error; /* over the heads: least value, and means */
     int heads;
 } summary;
 
@@ -115,11 +120,13 @@ static summary summarise(const qn_lens_figures *figures, const char *metric) {
         if (strcmp(f->metric, metric) || f->layer != MATCHING_LAYER) continue;
         s.least = fmin(s.least, f->value);
         s.mean += f->value;
+        s.baseline += f->baseline;
         s.error += f->error;
         s.heads++;
     }
     s.least = s.heads ? s.least : (double)NAN;
     s.mean /= s.heads;
+    s.baseline /= s.heads;
     s.error /= s.heads;
     return s;
 }
@@ -128,20 +135,25 @@ static qn_status check_synonyms(qn_garden *garden, const qn_lens_figures *figure
     static const char *const cosines[] = {"q_synonym_cosine", "k_synonym_cosine"};
     static const char *const aucs[] = {"q_synonym_auc", "k_synonym_auc"};
     for (int i = 0; i < 2; i++) {
-        QN_TRY(qn_check(garden, T3, summarise(figures, cosines[i]).least, 0.8, 1,
-                        "least %s of a head of layer 1", cosines[i]));
+        const summary cosine = summarise(figures, cosines[i]);
+        QN_TRY(qn_check(garden, T3, cosine.least, 0.8, 1, "least %s of a head of layer 1",
+                        cosines[i]));
+        QN_TRY(qn_check(garden, T3, cosine.baseline, UNRELATED - 0.15, UNRELATED + 0.15,
+                        "mean %s of words of two classes", cosines[i]));
         QN_TRY(qn_check(garden, T3, summarise(figures, aucs[i]).least, 0.98, 1,
                         "least %s of a head of layer 1", aucs[i]));
     }
     return QN_OK;
 }
 
-static qn_status check_control(qn_garden *garden, const qn_lens_figures *figures) {
+/* Pairs that mean nothing: neither alike nor unlike. */
+static qn_status check_unrelated(qn_garden *garden, int experiment, const char *which,
+                                 const qn_lens_figures *figures) {
     static const char *const aucs[] = {"q_synonym_auc", "k_synonym_auc"};
     for (int i = 0; i < 2; i++) {
         const summary s = summarise(figures, aucs[i]);
-        QN_TRY(qn_check(garden, T3, (s.mean - 0.5) / s.error, -2.5, 2.5,
-                        "control: mean %s %.3f less 0.5, in errors of %.3f", aucs[i], s.mean,
+        QN_TRY(qn_check(garden, experiment, (s.mean - 0.5) / s.error, -2.5, 2.5,
+                        "%s: mean %s %.3f less 0.5, in errors of %.3f", which, aucs[i], s.mean,
                         s.error));
     }
     return QN_OK;
@@ -157,7 +169,7 @@ static qn_status check_loss(qn_garden *garden, const qn_trained *t, const char *
 
 static qn_status run_synonyms(qn_garden *garden) {
     qn_lens_figures figures = {0};
-    qn_status status = qn_probe_planted_synonyms(garden, &figures);
+    qn_status status = probe_shifted(garden, 0, &figures);
     if (!status) status = check_loss(garden, &garden->synonyms, "synonyms");
     if (!status) status = check_synonyms(garden, &figures);
     qn_lens_figures_free(&figures);
@@ -170,9 +182,19 @@ static qn_status run_control(qn_garden *garden) {
     QN_TRY(plant(garden, "t3-control", &control, &t));
     qn_status status = check_loss(garden, &t, "control");
     if (!status) status = probe_control(garden, &t, &figures);
-    if (!status) status = check_control(garden, &figures);
+    if (!status) status = check_unrelated(garden, T3, "control", &figures);
     qn_lens_figures_free(&figures);
     qn_trained_free(&t);
+    return status;
+}
+
+qn_status qn_check_shuffled_synonyms(qn_garden *garden, int experiment) {
+    qn_lens_figures figures = {0};
+    qn_draws draws = {.seed = garden->options->seed, .stream = QN_TASK_PAIRING};
+    const int32_t shift = 1 + qn_draw(&draws, SYNONYM_CLASSES - 1);
+    qn_status status = probe_shifted(garden, shift, &figures);
+    if (!status) status = check_unrelated(garden, experiment, "labels shuffled", &figures);
+    qn_lens_figures_free(&figures);
     return status;
 }
 

@@ -5,8 +5,8 @@ import json
 from program import MODEL, ProgramTest, main, without, write_json
 
 COMMANDS = ["prepare", "train", "eval", "generate", "plan", "info", "bench",
-            "bench attention", "bench step"]
-WITHOUT_DEFAULTS = ["info", "bench"]
+            "bench attention", "bench step", "lens", "lens selftest"]
+WITHOUT_DEFAULTS = ["info", "bench", "lens"]
 
 
 class Help(ProgramTest):
@@ -38,6 +38,17 @@ class Help(ProgramTest):
 
     def test_unknown_benchmark(self):
         self.refuse(2, ["attention or step"], "bench", "nothing")
+
+    def test_unknown_work_of_the_lens(self):
+        self.refuse(2, ['"nothing"', "selftest"], "lens", "nothing")
+
+    def test_unknown_experiments(self):
+        for only in ["T6", "T0", "1", "T1,", "T1T2", ""]:
+            with self.subTest(only):
+                self.refuse(2, ["--only", "T1,T2,T3,T4,T5"], "lens", "selftest", "--only", only)
+
+    def test_the_selftest_keeps_nothing_in_a_folder_that_is_there(self):
+        self.refuse(2, [self.dir, "exists"], "lens", "selftest", "--keep", self.dir)
 
 
 class Flags(ProgramTest):
