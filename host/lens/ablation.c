@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lens/probe_text.h"
 #include "quern/activations.h"
-#include "quern/probe.h"
 
 /* ---- without a head
  * ---------------------------------------------------------------------------------- */
@@ -71,24 +71,16 @@ qn_status qn_ablation_undo(qn_ablation *a) {
 /* ---- losses
  * ------------------------------------------------------------------------------------------- */
 
-static int64_t count_targets(const qn_model *model, const qn_batch *batch) {
-    const qn_plan_options *o = &qn_model_plan(model)->options;
-    int64_t count = 0;
-    for (int64_t n = 0; n < o->batch_size * o->seq_len; n++) count += batch->targets[n] >= 0;
-    return count;
-}
-
 /* Sums of the losses of each batch (nullable), and their mean over all targets. */
 static qn_status measure(qn_model *model, const qn_probe_text *text, double *of_batch,
                          double *mean) {
+    const int64_t count = qn_text_tokens(model, text);
     double sum = 0;
-    int64_t count = 0;
     for (int64_t i = 0; i < text->n_batches; i++) {
         double loss;
         QN_TRY(qn_model_evaluate(model, &text->batches[i], &loss));
         if (of_batch) of_batch[i] = loss;
         sum += loss;
-        count += count_targets(model, &text->batches[i]);
     }
     *mean = count ? sum / (double)count : (double)NAN;
     return QN_OK;
@@ -145,8 +137,7 @@ static qn_status measure_heads(probe *p, int64_t layer, int64_t head, qn_lens_fi
     const qn_config *c = &qn_model_plan(p->model)->config;
     double loss;
     QN_TRY(measure(p->model, p->text, p->with, &loss));
-    for (int64_t i = 0; i < p->text->n_batches; i++)
-        p->targets += count_targets(p->model, &p->text->batches[i]);
+    p->targets = qn_text_tokens(p->model, p->text);
     if (layer >= 0) return measure_head(p, layer, head, loss, out);
     for (int64_t l = 0; l < c->n_layers; l++)
         for (int64_t h = 0; h < c->n_heads; h++) QN_TRY(measure_head(p, l, h, loss, out));

@@ -19,8 +19,8 @@ typedef struct sums {
 typedef struct probe {
     qn_heads heads;
     int64_t n_layers;
-    sums *of_head;   /* (L,Hq) */
-    double *scratch; /* (T) or (D) */
+    sums *of_head; /* (L,Hq) */
+    double *row;   /* (T) scores */
 } probe;
 
 /* ---- memory
@@ -43,7 +43,7 @@ static void close_probe(probe *p) {
         free(p->of_head[i].pairs);
     }
     free(p->of_head);
-    free(p->scratch);
+    free(p->row);
     qn_heads_close(&p->heads);
 }
 
@@ -52,8 +52,8 @@ static qn_status open_probe(qn_model *model, probe *p) {
     QN_TRY(qn_heads_open(model, &p->heads));
     const int64_t count = p->n_layers * p->heads.n_heads, D = p->heads.head_dim, T = p->heads.T;
     p->of_head = calloc((size_t)count, sizeof *p->of_head);
-    p->scratch = malloc((size_t)(T > D ? T : D) * sizeof *p->scratch);
-    qn_status status = p->of_head && p->scratch
+    p->row = malloc((size_t)T * sizeof *p->row);
+    qn_status status = p->of_head && p->row
                            ? QN_OK
                            : qn_error(QN_CODE_MEMORY, "no host memory for scores by distance");
     for (int64_t i = 0; i < count && !status; i++) status = open_sums(&p->of_head[i], D, T);
@@ -66,20 +66,18 @@ static qn_status open_probe(qn_model *model, probe *p) {
 
 static void add_vectors(probe *p, sums *to, int64_t head, int64_t b, int64_t i) {
     const qn_heads *s = &p->heads;
-    const int64_t n = b * s->T + i, D = s->head_dim;
-    qn_heads_unrotate(s, qn_heads_q(s, n, head), i, p->scratch);
-    for (int64_t d = 0; d < D; d++) to->q[d] += p->scratch[d];
-    qn_heads_unrotate(s, qn_heads_k(s, n, head), i, p->scratch);
-    for (int64_t d = 0; d < D; d++) to->k[d] += p->scratch[d];
+    const int64_t n = b * s->T + i;
+    qn_rotation_add_undone(&s->rotation, i, qn_heads_q(s, n, head), to->q);
+    qn_rotation_add_undone(&s->rotation, i, qn_heads_k(s, n, head), to->k);
     to->tokens++;
 }
 
 static void add_scores(probe *p, sums *to, int64_t head, int64_t b, int64_t i,
                        const int32_t *doc_start) {
     const int64_t first = qn_heads_first_key(&p->heads, doc_start, i);
-    qn_heads_scores(&p->heads, head, b, i, first, p->scratch);
+    qn_heads_scores(&p->heads, head, b, i, first, p->row);
     for (int64_t j = first; j <= i; j++) {
-        const double score = p->scratch[j - first];
+        const double score = p->row[j - first];
         to->score[i - j] += score;
         to->square[i - j] += score * score;
         to->pairs[i - j]++;
@@ -116,7 +114,7 @@ static qn_status add_batch(probe *p, const qn_batch *batch) {
  * of two vectors at distance Δ, as the query's angle is Δθ ahead of the key's. */
 static double profile_at(const qn_heads *s, const sums *of, int64_t distance) {
     const int64_t half = s->head_dim / 2;
-    const double *angle = s->cosine_sine + distance * s->head_dim, n = (double)of->tokens;
+    const double *angle = s->rotation.turns + distance * s->head_dim, n = (double)of->tokens;
     double sum = 0;
     for (int64_t c = 0; c < half; c++) {
         const double qr = of->q[c], qi = of->q[half + c], kr = of->k[c], ki = of->k[half + c];

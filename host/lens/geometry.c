@@ -1,6 +1,7 @@
 /* geometry.c: how long q and k are, and how they spread. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lens/eigen.h"
 #include "lens/heads.h"
@@ -80,6 +81,13 @@ static void add_vector(spread *s, const double *x, int64_t D) {
     }
 }
 
+static void add_unrotated(probe *p, spread *s, const float *x, int64_t position) {
+    const int64_t D = p->heads.head_dim;
+    memset(p->vector, 0, (size_t)D * sizeof *p->vector);
+    qn_rotation_add_undone(&p->heads.rotation, position, x, p->vector);
+    add_vector(s, p->vector, D);
+}
+
 /* q and k of a layer, before rotation, of the tokens whose target counts. */
 static void add_layer(probe *p, int64_t layer, const qn_batch *batch) {
     const qn_heads *s = &p->heads;
@@ -87,10 +95,8 @@ static void add_layer(probe *p, int64_t layer, const qn_batch *batch) {
         if (batch->targets[n] < 0) continue;
         for (int64_t h = 0; h < s->n_heads; h++) {
             spread *of = p->of + 2 * (layer * s->n_heads + h);
-            qn_heads_unrotate(s, qn_heads_q(s, n, h), n % s->T, p->vector);
-            add_vector(&of[0], p->vector, s->head_dim);
-            qn_heads_unrotate(s, qn_heads_k(s, n, h), n % s->T, p->vector);
-            add_vector(&of[1], p->vector, s->head_dim);
+            add_unrotated(p, &of[0], qn_heads_q(s, n, h), n % s->T);
+            add_unrotated(p, &of[1], qn_heads_k(s, n, h), n % s->T);
         }
     }
 }

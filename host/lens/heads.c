@@ -3,23 +3,10 @@
 #include <math.h>
 #include <stdlib.h>
 
-static void fill_rotation(const qn_heads *s, double theta) {
-    const int64_t half = s->head_dim / 2;
-    for (int64_t p = 0; p < s->T; p++) {
-        double *row = s->cosine_sine + p * s->head_dim;
-        for (int64_t i = 0; i < half; i++) {
-            const double angle = (double)p * pow(theta, -(double)i / (double)half);
-            row[i] = cos(angle);
-            row[half + i] = sin(angle);
-        }
-    }
-}
-
 qn_status qn_heads_open(qn_model *model, qn_heads *out) {
     const qn_plan *plan = qn_model_plan(model);
     const qn_config *c = &plan->config;
     const size_t N = (size_t)(plan->options.batch_size * plan->options.seq_len);
-    const bool rotary = c->arch == QN_ARCH_LLAMA;
     *out = (qn_heads){.model = model,
                       .B = plan->options.batch_size,
                       .T = plan->options.seq_len,
@@ -30,18 +17,15 @@ qn_status qn_heads_open(qn_model *model, qn_heads *out) {
                       .scale = 1 / sqrt((double)c->head_dim)};
     out->q = malloc(N * (size_t)(c->n_heads * c->head_dim) * sizeof *out->q);
     out->k = malloc(N * (size_t)(c->n_kv_heads * c->head_dim) * sizeof *out->k);
-    if (rotary)
-        out->cosine_sine = malloc((size_t)(out->T * c->head_dim) * sizeof *out->cosine_sine);
-    if (!out->q || !out->k || (rotary && !out->cosine_sine)) {
-        qn_heads_close(out);
-        return qn_error(QN_CODE_MEMORY, "no host memory for q and k of %zu tokens", N);
-    }
-    if (rotary) fill_rotation(out, c->rope_theta);
-    return QN_OK;
+    qn_status status =
+        out->q && out->k ? qn_rotation_make(plan, &out->rotation)
+                         : qn_error(QN_CODE_MEMORY, "no host memory for q and k of %zu tokens", N);
+    if (status) qn_heads_close(out);
+    return status;
 }
 
 void qn_heads_close(qn_heads *heads) {
-    free(heads->cosine_sine);
+    qn_rotation_free(&heads->rotation);
     free(heads->q);
     free(heads->k);
     *heads = (qn_heads){0};
@@ -50,20 +34,6 @@ void qn_heads_close(qn_heads *heads) {
 qn_status qn_heads_read(qn_heads *heads, int64_t layer) {
     QN_TRY(qn_model_read_heads(heads->model, layer, QN_HEAD_Q, heads->q));
     return qn_model_read_heads(heads->model, layer, QN_HEAD_K, heads->k);
-}
-
-void qn_heads_unrotate(const qn_heads *s, const float *x, int64_t position, double *out) {
-    const int64_t D = s->head_dim, half = D / 2;
-    if (!s->cosine_sine) {
-        for (int64_t i = 0; i < D; i++) out[i] = (double)x[i];
-        return;
-    }
-    const double *row = s->cosine_sine + position * D;
-    for (int64_t i = 0; i < half; i++) {
-        const double a = (double)x[i], b = (double)x[half + i];
-        out[i] = a * row[i] + b * row[half + i];
-        out[half + i] = b * row[i] - a * row[half + i];
-    }
 }
 
 int64_t qn_heads_first_key(const qn_heads *s, const int32_t *doc_start, int64_t i) {

@@ -2,16 +2,17 @@
 #ifndef QUERN_LENS_HEADS_H
 #define QUERN_LENS_HEADS_H
 
+#include "lens/rotation.h"
 #include "quern/activations.h"
 
 /* Of a QN_PLAN_INSPECT model, N = B·T tokens. */
 typedef struct qn_heads {
     qn_model *model;
     int64_t B, T, n_heads, n_kv_heads, head_dim;
-    int64_t window;      /* 0: none */
-    double scale;        /* of scores */
-    double *cosine_sine; /* (T, head_dim): cos in the first half of a row; NULL without rotation */
-    float *q, *k;        /* (N,Hq,D), (N,Hkv,D) as attention read them */
+    int64_t window; /* 0: none */
+    double scale;   /* of scores */
+    qn_rotation rotation;
+    float *q, *k; /* (N,Hq,D), (N,Hkv,D) as attention read them */
 } qn_heads;
 
 qn_status qn_heads_open(qn_model *model, qn_heads *out);
@@ -28,10 +29,6 @@ static inline const float *qn_heads_k(const qn_heads *s, int64_t n, int64_t head
     const int64_t group = s->n_heads / s->n_kv_heads;
     return s->k + (n * s->n_kv_heads + head / group) * s->head_dim;
 }
-
-/* Undoes the rotation of a vector at a position: pairs (i, i + D/2) turned back by
- * position·theta^(−2i/D). A copy where the model has none. */
-void qn_heads_unrotate(const qn_heads *heads, const float *x, int64_t position, double *out);
 
 /* The first key that row i of a sequence sees; doc_start (T) of that sequence, NULL: one document.
  * It sees all from there to i. */
