@@ -22,7 +22,8 @@ import planted_run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from report import changes, followers  # noqa: E402
-from report.claims import layers, positions, residual, synonyms, training  # noqa: E402
+from report.claims import (layers, positions, residual, stages, synonyms,  # noqa: E402
+                           training)
 from report.figures import Figures, figure_of  # noqa: E402
 from report.samples import Samples  # noqa: E402
 
@@ -277,6 +278,12 @@ class Stages(unittest.TestCase):
         """Noise that remembers much looks like jumps, and is mostly told from them."""
         for memory, most in ((0.0, 1), (0.3, 1), (0.85, 3)):
             self.assertLessEqual(sum(map(bool, self.found(memory=memory))), most, memory)
+
+    def test_jumps_of_what_learns_nothing_from_context(self):
+        for world, count in (("structure", 1), ("unigram", 0)):
+            run = probed(world, 1)
+            run.samples = self.world(9000, jump=0.4)
+            self.assertEqual(supported(lambda each: stages.judge(each)[0], [run]), count, world)
 
     def test_noise(self):
         self.assertLessEqual(sum(map(bool, self.found(loud=10))), 1)
