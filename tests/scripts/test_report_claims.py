@@ -38,8 +38,9 @@ def run_of(probes=(), lens=(), rate=0.006, **options):
     """What claims read of a run."""
     read = figures(lens)
     return types.SimpleNamespace(
-        is_rotary=lambda: True, followers=lambda: None, options=options, probes=figures(probes), lens=read, samples=read.heads,
-        option=lambda name, default=None: options.get(name, default), evaluations=[], steps=[
+        options=options, option=lambda name, default=None: options.get(name, default),
+        is_rotary=lambda: True, followers=lambda: None, probes=figures(probes), lens=read,
+        samples=read.heads, evaluations=[], steps=[
             {"step": step, "tokens": 512 * step, "loss": 5.0, "lr": rate, "grad_norm": 1.0}
             for step in range(1, LAST + 1)])
 

@@ -30,5 +30,5 @@ def judge(run):
                  "output over the commonest token and over the commonest follower of the current "
                  f"one, at least {depths.LEAST_GAIN} and {depths.ERRORS} standard errors")
     return claim(6, verdict(found["holds"]), figure, criterion,
-                 f"the commonest token: {found['baseline']:.3f}; {alone}; orders of the depths by chance: p "
-                 f"is at least {found['smallest_p']:.2g}", f"{found['n']:,} tokens")
+                 f"the commonest token: {found['baseline']:.3f}; {alone}; orders of the depths by "
+                 f"chance: p is at least {found['smallest_p']:.2g}", f"{found['n']:,} tokens")
