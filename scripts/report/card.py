@@ -86,7 +86,8 @@ def facts_of(run, cost):
             ("last loss", number(last_of(run.steps, "loss"))),
             ("held out", number(last_of(run.evaluations, "val_loss"))),
             ("bits a byte", number(last_of(run.evaluations, "bits_per_byte"))),
-            ("quern", environment.get("version")), ("commit", environment.get("commit", "not recorded")),
+            ("quern", environment.get("version")),
+            ("commit", environment.get("commit", "not recorded")),
             ("device", environment.get("device")), ("precision", environment.get("precision")),
             ("probes", probing_of(run)),
             ("sampling of attention", sampling_of(run)), ("cost of sampling", cost_of(cost))]

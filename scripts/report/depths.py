@@ -1,5 +1,5 @@
 """What the residual at each depth says of the next token (logit lens), over what a model knows
-that has learnt how frequent tokens are and nothing else."""
+that reads no context: how frequent tokens are, and which follows which."""
 import math
 
 import numpy as np
@@ -34,9 +34,12 @@ def accuracy(layers, sample):
     return {"value": value, "baseline": baseline, "error": error, "n": n}
 
 
-def rise(layers, sample):
-    """What accuracy and loss do over the depths of a sample; None where they are not recorded.
-    Only accuracy above the commonest token's counts: a residual climbs to that without context."""
+def rise(run, sample):
+    """What accuracy and loss do over the depths of a sample of probes; None where they are not
+    recorded. Only accuracy above the commonest token's counts, for a residual climbs to that
+    without context; and the output must know more than the current token alone tells, where the
+    run's data are there to say how much that is."""
+    layers, alone = run.probes.layers, run.followers()
     told, loss = accuracy(layers, sample), row(layers, "lens_loss", sample)
     if told is None or len(loss) != len(told["value"]) or not np.isfinite(loss).all():
         return None
@@ -52,18 +55,25 @@ def rise(layers, sample):
              "gain": float(over[-1]), "after_first": float(last - first),
              "after_first_error": math.hypot(error[-1], error[min(1, len(error) - 1)]),
              "smallest_p": levels.smallest_p(len(gain))}
-    found["beyond_frequency"] = bool(over[-1] >= max(LEAST_GAIN, ERRORS * error[-1]))
+    floor = max(found["baseline"], alone["accuracy"] if alone else 0)
+    found["alone"] = alone["accuracy"] if alone else None
+    found["context"] = bool(told["value"][-1] - floor >= max(LEAST_GAIN, ERRORS * error[-1]))
     found["holds"] = bool(
-        found["beyond_frequency"] and p < levels.SIGNIFICANT and loss_p < levels.SIGNIFICANT
+        found["context"] and p < levels.SIGNIFICANT and loss_p < levels.SIGNIFICANT
         and found["after_first"] >= max(LEAST_GAIN, ERRORS * found["after_first_error"]))
     return found
 
 
-def since(layers):
+def count(run):
+    """Samples of probes of layers."""
+    return 0 if run.probes.layers is None else len(run.probes.layers)
+
+
+def since(run):
     """The first sample from which on the rise holds in all; None where it does not at the end."""
     first = None
-    for sample in reversed(range(len(layers) if layers is not None else 0)):
-        found = rise(layers, sample)
+    for sample in reversed(range(count(run))):
+        found = rise(run, sample)
         if found is None:
             continue
         if not found["holds"]:
@@ -72,10 +82,9 @@ def since(layers):
     return first
 
 
-def last(layers):
+def last(run):
     """The last sample that has the logit lens, or None."""
-    return next((sample for sample in reversed(range(len(layers) if layers is not None else 0))
-                 if rise(layers, sample)), None)
+    return next((sample for sample in reversed(range(count(run))) if rise(run, sample)), None)
 
 
 def similarity(figures, step):

@@ -7,6 +7,8 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
+from report.colours import shades
+
 matplotlib.rcParams.update({
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10, "axes.linewidth": 0.6,
     "axes.spines.top": False, "axes.spines.right": False, "lines.solid_joinstyle": "round",
@@ -149,11 +151,11 @@ def logit_figure(samples, thresholds, width, height):
     values = samples.value["max_logit"]
     some = np.isfinite(values).any(axis=(1, 2)) & (samples.tokens > 0)
     tokens = samples.tokens[some]
-    shades = matplotlib.colormaps["cividis"](np.linspace(0, 0.85, samples.n_layers))
+    strokes = shades(samples.n_layers)
     for layer in range(samples.n_layers):
         rows = np.where(np.isfinite(values[some, layer]), values[some, layer], -np.inf).max(axis=1)
         rows = np.where(np.isfinite(rows), rows, np.nan)
-        axes.plot(tokens, rows, color=shades[layer], linewidth=1.2)
+        axes.plot(tokens, rows, color=strokes[layer], linewidth=1.2)
         told = np.flatnonzero(np.isfinite(rows))
         if len(told) and samples.n_layers <= 16:
             axes.annotate(str(layer), (tokens[told[-1]], rows[told[-1]]), xytext=(3, 0),

@@ -41,6 +41,7 @@
 
   function short(token) {
     const shown = token.replace(/ /g, "\u00b7").replace(/\u2581/g, "\u00b7").replace(/\n/g, "\u21b5");
+    if (!shown) return "(start)";
     return shown.length > MOST_LETTERS ? shown.slice(0, MOST_LETTERS - 1) + "\u2026" : shown;
   }
 

@@ -3,7 +3,7 @@ so."""
 import json
 import pathlib
 
-from report import pictures
+from report import followers, pictures
 from report.figures import (MAX_HEADS, MAX_LAYERS, Figures, figure_of, is_count, is_number,
                             without_gaps)
 
@@ -135,6 +135,11 @@ class Run:
     def is_rotary(self):
         """Whether positions rotate q and k, or are embedded as GPT-2's are."""
         return "n_positions" not in self.config and self.config.get("model_type") != "gpt2"
+
+    def followers(self):
+        """What the current token alone tells (followers.py); None without the run's data."""
+        folder = self.options.get("data")
+        return followers.accuracy(folder) if isinstance(folder, str) and folder else None
 
     def tokens_at(self, step):
         """Tokens that were read by the end of a step that log.jsonl may lack; or None."""

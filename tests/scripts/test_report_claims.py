@@ -3,6 +3,7 @@ claim supported where there is nothing, and how often where there is something?"
 
 import os
 import sys
+import tempfile
 import types
 import unittest
 from pathlib import Path
@@ -20,8 +21,9 @@ except ImportError:
 import planted_run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
-from report import changes  # noqa: E402
-from report.claims import layers, positions, residual, synonyms, training  # noqa: E402
+from report import changes, followers  # noqa: E402
+from report.claims import (layers, positions, residual, stages, synonyms,  # noqa: E402
+                           training)
 from report.figures import Figures, figure_of  # noqa: E402
 from report.samples import Samples  # noqa: E402
 
@@ -36,8 +38,9 @@ def run_of(probes=(), lens=(), rate=0.006, **options):
     """What claims read of a run."""
     read = figures(lens)
     return types.SimpleNamespace(
-        is_rotary=lambda: True, options=options, probes=figures(probes), lens=read, samples=read.heads,
-        option=lambda name, default=None: options.get(name, default), evaluations=[], steps=[
+        options=options, option=lambda name, default=None: options.get(name, default),
+        is_rotary=lambda: True, followers=lambda: None, probes=figures(probes), lens=read,
+        samples=read.heads, evaluations=[], steps=[
             {"step": step, "tokens": 512 * step, "loss": 5.0, "lr": rate, "grad_norm": 1.0}
             for step in range(1, LAST + 1)])
 
@@ -137,6 +140,29 @@ class Depths(unittest.TestCase):
             if line["metric"] == "lens_loss":
                 line["value"] = (5, 4.8, 5.2, 4.9, 5.1)[line["layer"]]
         self.assertEqual(supported(residual.judge, [probed("structure", 1, flat)]), 0)
+
+    def test_no_more_than_the_current_token_tells(self):
+        """The output's accuracy is 0.3."""
+        for alone, count in ((0.2, 1), (0.295, 0), (0.35, 0)):
+            run = probed("structure", 1)
+            run.followers = lambda alone=alone: {"accuracy": alone, "n": 1000}
+            self.assertEqual(supported(residual.judge, [run]), count, alone)
+
+    def test_followers_of_tokens(self):
+        """Of text in which odd tokens follow at random and each even one has a follower."""
+        random = np.random.default_rng(1)
+        with tempfile.TemporaryDirectory() as folder:
+            for split, count in (("train", 20000), ("val", 4000)):
+                text = 2 * random.integers(0, 50, 2 * count)
+                text[1::2] = text[::2] + 1
+                header = np.zeros(256, "<i4")
+                header[:3] = 20240520, 1, len(text)
+                Path(folder, f"{split}_000000.bin").write_bytes(
+                    header.tobytes() + text.astype("<u2").tobytes())
+            self.assertAlmostEqual(followers.accuracy(folder)["accuracy"], 0.51, delta=0.01)
+            Path(folder, "val_000000.bin").write_bytes(b"short")
+            self.assertIsNone(followers.tokens_of(folder, "val", 9))
+        self.assertIsNone(followers.accuracy(folder + "/absent"))
 
     def test_levels_need_knowledge(self):
         for world, count in (("structure", 1), ("unigram", 0)):
@@ -253,6 +279,12 @@ class Stages(unittest.TestCase):
         """Noise that remembers much looks like jumps, and is mostly told from them."""
         for memory, most in ((0.0, 1), (0.3, 1), (0.85, 3)):
             self.assertLessEqual(sum(map(bool, self.found(memory=memory))), most, memory)
+
+    def test_jumps_of_what_learns_nothing_from_context(self):
+        for world, count in (("structure", 1), ("unigram", 0)):
+            run = probed(world, 1)
+            run.samples = self.world(9000, jump=0.4)
+            self.assertEqual(supported(lambda each: stages.judge(each)[0], [run]), count, world)
 
     def test_noise(self):
         self.assertLessEqual(sum(map(bool, self.found(loud=10))), 1)

@@ -16,10 +16,10 @@ def trends(samples, found, before):
 def knowledge(run):
     """(words, whether later layers know more) by the logit lens; not asked where none is
     recorded."""
-    last = depths.last(run.probes.layers)
+    last = depths.last(run)
     if last is None:
         return ". What layers know was not probed", True
-    found = depths.rise(run.probes.layers, last)
+    found = depths.rise(run, last)
     return (f". Logit lens, accuracy above the commonest token's over depth: rho = "
             f"{found['rho']:+.2f}, p = {found['p']:.2g}, {found['gain']:+.3f} at the output",
             found["holds"])

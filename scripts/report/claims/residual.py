@@ -4,20 +4,21 @@ from report.claims.verdict import NOT_PROBED, claim, untested, verdict
 
 
 def judge(run):
-    layers = run.probes.layers
-    last = depths.last(layers)
+    layers, last = run.probes.layers, depths.last(run)
     if last is None:
         return untested(6, "needs a probe that reads predictions from each layer's residual: "
                            f"{NOT_PROBED}")
-    found = depths.rise(layers, last)
+    found = depths.rise(run, last)
     if found["smallest_p"] > levels.SIGNIFICANT:
         return untested(6, f"{found['depths']} depths can be put in so few orders that p is at "
                            f"least {found['smallest_p']:.2g}; it takes 3 layers to reach "
                            f"{levels.SIGNIFICANT}")
-    since = depths.since(layers)
+    since = depths.since(run)
     when = "" if since is None else f" So it is from step {layers.steps[since]} on."
-    beyond = "" if found["beyond_frequency"] else \
-        " The output predicts no better than the commonest token."
+    beyond = "" if found["context"] else " The output predicts no better than without context."
+    alone = ("the current token alone tells an unknown part, for the run's data are not here"
+             if found["alone"] is None else
+             f"the commonest follower of the current token: {found['alone']:.3f}")
     figure = (f"step {layers.steps[last]}: accuracy "
               f"{' '.join(f'{x:.3f}' for x in found['accuracy'])}, loss "
               f"{' '.join(f'{x:.2f}' for x in found['loss'])} from the embeddings to the output. "
@@ -25,8 +26,9 @@ def judge(run):
               f"{found['p']:.2g}; loss: rho = {found['loss_rho']:+.2f}, p = "
               f"{found['loss_p']:.2g}; {found['gain']:+.3f} at the output, "
               f"{found['after_first']:+.3f} of it after the first layer.{beyond}{when}")
-    criterion = (f"both p < {levels.SIGNIFICANT}, and both gains at least {depths.LEAST_GAIN} and "
-                 f"{depths.ERRORS} standard errors")
+    criterion = (f"both p < {levels.SIGNIFICANT}; the gain after the first layer, and that of the "
+                 "output over the commonest token and over the commonest follower of the current "
+                 f"one, at least {depths.LEAST_GAIN} and {depths.ERRORS} standard errors")
     return claim(6, verdict(found["holds"]), figure, criterion,
-                 f"the commonest token: {found['baseline']:.3f}; orders of the depths by chance: p "
-                 f"is at least {found['smallest_p']:.2g}", f"{found['n']:,} tokens")
+                 f"the commonest token: {found['baseline']:.3f}; {alone}; orders of the depths by "
+                 f"chance: p is at least {found['smallest_p']:.2g}", f"{found['n']:,} tokens")

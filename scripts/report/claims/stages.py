@@ -10,13 +10,13 @@ def point_text(point):
 
 
 def learnt(run):
-    """(words, whether the model learnt more than how frequent tokens are); not asked where that
+    """(words, whether the model learnt more than it takes no context for); not asked where that
     was not probed."""
-    last = depths.last(run.probes.layers)
-    if last is None or depths.rise(run.probes.layers, last)["beyond_frequency"]:
+    last = depths.last(run)
+    if last is None or depths.rise(run, last)["context"]:
         return "", True
-    return (". But the output predicts no better than the commonest token: what changed is no stage "
-            "of learning from context", False)
+    return (". But the output predicts no better than without context (claim 6): what changed is no "
+            "stage of learning from it", False)
 
 
 def judge(run):

@@ -41,7 +41,7 @@ def head_panel(run, head, x, y, last, first):
         panel.line(*thinned(*first), "base")
     panel.line(*thinned(*last), "s0")
     share, base = share_at(run, step, layer, number)
-    told = f"{share:.2f} ({base:.2f})" if np.isfinite(share) else ""
+    told = f"{share:.2g} ({base:.1g})" if np.isfinite(share) else ""
     label = (f"Score over distance of layer {layer}, head {number}: from {last[1].min():.3g} to "
              f"{last[1].max():.3g}" + (f"; share of position {told}" if told else ""))
     return panels.figure(f"head {number}", panel.svg(label), told)

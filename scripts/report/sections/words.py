@@ -24,8 +24,7 @@ def layer_rows(of, name):
 
 
 def panel_of(run, kind, measure, limits):
-    of = run.probes.model if kind == "embedding" else run.probes.heads
-    name = f"{kind}_{measure}"
+    of, name = source(run, kind), f"{kind}_{measure}"
     if of is None or name not in of.value:
         return ""
     means, errors, base = layer_rows(of, name)
@@ -34,13 +33,20 @@ def panel_of(run, kind, measure, limits):
                               base, limits, errors if measure.endswith("auc") else None)
 
 
+def source(run, kind):
+    return run.probes.model if kind == "embedding" else run.probes.heads
+
+
 def limits_of(run, measure):
     """One scale for a measure's panels."""
-    return panels.linear([of.value[f"{kind}_{measure}"] for kind in KINDS
-                          for of in (run.probes.model if kind == "embedding"
-                                     else run.probes.heads,)
-                          if of is not None and f"{kind}_{measure}" in of.value], (0.5,)
-                         if measure.endswith("auc") else ())
+    lines = []
+    for kind in KINDS:
+        of, name = source(run, kind), f"{kind}_{measure}"
+        if of is not None and name in of.value:
+            means, errors, base = layer_rows(of, name)
+            lines += [means, base] + ([means - errors, means + errors] if name.endswith("auc")
+                                      else [])
+    return panels.linear(lines, (0.5,) if measure.endswith("auc") else ())
 
 
 def histogram(run, kind):
