@@ -16,8 +16,8 @@ import re
 import struct
 import sys
 
-MAGIC, HEADER = 20240520, 1024  # of llm.c's token shards: 256 int32, then tokens
-TOKEN = {1: ("H", 2), 7: ("I", 4)}  # by version
+HEADER = 1024  # bytes of llm.c's token shards: 256 int32, then tokens
+TOKEN = {20240520: ("H", 2), 20240801: ("I", 4)}  # by the number that the header begins with
 
 
 def fail(message):
@@ -26,10 +26,11 @@ def fail(message):
 
 def tokens_of(shard):
     data = shard.read_bytes()
-    magic, version, count = struct.unpack_from("<3i", data.ljust(12, b"\0"))
-    if magic != MAGIC or version not in TOKEN:
-        fail(f"{shard}: magic {magic}, version {version}; expected a token shard of {MAGIC}, 1 or 7")
-    letter, size = TOKEN[version]
+    magic, _, count = struct.unpack_from("<3i", data.ljust(12, b"\0"))
+    if magic not in TOKEN:
+        fail(f"{shard}: magic {magic}, expected {' or '.join(map(str, TOKEN))}; is this a token "
+             "shard?")
+    letter, size = TOKEN[magic]
     if len(data) < HEADER + count * size:
         fail(f"{shard}: {len(data)} bytes, expected {HEADER + count * size} for {count} tokens")
     return struct.unpack_from(f"<{count}{letter}", data, HEADER)
