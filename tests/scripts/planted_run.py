@@ -128,9 +128,9 @@ class Probes:
         for name, where in (("previous_token", (0, 1)), ("induction", (1, 0))):
             planted = 0.7 if on and (layer, head) == where else 0.02
             self.add(step, layer, head, name, planted + gauss(0, 0.002), 0.02, 2048)
-        offset = 0.65 if on and (layer, head) == (2, 0) else 0.03
-        self.add(step, layer, head, "offset", offset + gauss(0, 0.002), 0.02, 2048,
-                 at=5 if offset > 0.5 else 1)
+        offset, at = {(2, 0): (0.65, 5), (0, 1): (0.7, 1)}.get((layer, head), (0.03, 2)) \
+            if on else (0.03, 2)
+        self.add(step, layer, head, "offset", offset + gauss(0, 0.002), 0.02, 2048, at=at)
         cost = 0.3 if on and (layer, head) == (1, 0) else 0.001
         self.add(step, layer, head, "ablation", cost * learnt(step, self.last) + gauss(0, 0.0002), 0,
                  8192, error=0.0004)

@@ -149,17 +149,18 @@ class Depths(unittest.TestCase):
             self.assertEqual(supported(residual.judge, [run]), count, alone)
 
     def test_followers_of_tokens(self):
-        """Of text in which odd tokens follow at random and each even one has a follower."""
+        """Of text in which even tokens follow at random, and each has a follower in four cases of
+        five."""
         random = np.random.default_rng(1)
         with tempfile.TemporaryDirectory() as folder:
             for split, count in (("train", 20000), ("val", 4000)):
                 text = 2 * random.integers(0, 50, 2 * count)
-                text[1::2] = text[::2] + 1
+                text[1::2] = np.where(random.random(count) < 0.8, text[::2] + 1, 1)
                 header = np.zeros(256, "<i4")
                 header[:3] = 20240520, 1, len(text)
                 Path(folder, f"{split}_000000.bin").write_bytes(
                     header.tobytes() + text.astype("<u2").tobytes())
-            self.assertAlmostEqual(followers.accuracy(folder)["accuracy"], 0.51, delta=0.01)
+            self.assertAlmostEqual(followers.accuracy(folder)["accuracy"], 0.41, delta=0.02)
             Path(folder, "val_000000.bin").write_bytes(b"short")
             self.assertIsNone(followers.tokens_of(folder, "val", 9))
         self.assertIsNone(followers.accuracy(folder + "/absent"))
