@@ -138,7 +138,7 @@ static qn_status measure_heads(probe *p, int64_t layer, int64_t head, qn_lens_fi
     double loss;
     QN_TRY(measure(p->model, p->text, p->with, &loss));
     p->targets = qn_text_tokens(p->model, p->text);
-    if (layer >= 0) return measure_head(p, layer, head, loss, out);
+    if (layer != -1) return measure_head(p, layer, head, loss, out);
     for (int64_t l = 0; l < c->n_layers; l++)
         for (int64_t h = 0; h < c->n_heads; h++) QN_TRY(measure_head(p, l, h, loss, out));
     return QN_OK;

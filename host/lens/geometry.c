@@ -7,12 +7,15 @@
 #include "lens/heads.h"
 #include "quern/probe.h"
 
+/* Share of the mean square that the squared rounding of fp32 values stays well below. */
+#define FP32_NOISE 1e-12
+
 /* Sums over the vectors of one head. */
 typedef struct spread {
     double norm;
-    double *sum, *unit; /* (D): of vectors, of vectors of length 1 */
-    double *product;    /* (D,D): of x·xᵀ */
-    int64_t count;
+    double *sum, *unit;        /* (D): of vectors, of vectors of length 1 */
+    double *product;           /* (D,D): of x·xᵀ */
+    int64_t count, directions; /* directions: vectors that are not 0 */
 } spread;
 
 /* What is measured of q and of k. */
@@ -74,6 +77,7 @@ static void add_vector(spread *s, const double *x, int64_t D) {
     const double norm = sqrt(square), scale = norm > 0 ? 1 / norm : 0;
     s->norm += norm;
     s->count++;
+    s->directions += norm > 0;
     for (int64_t i = 0; i < D; i++) {
         s->sum[i] += x[i];
         s->unit[i] += scale * x[i];
@@ -114,14 +118,19 @@ static qn_status add_batch(probe *p, const qn_batch *batch) {
 /* ---- figures
  * ----------------------------------------------------------------------------------------- */
 
+/* Of vectors that differ by rounding alone, 0. */
 static void covariance(const spread *s, int64_t D, double *out) {
     const double n = (double)s->count;
+    double trace = 0, square = 0;
     for (int64_t i = 0; i < D; i++) {
         for (int64_t j = 0; j <= i; j++) {
             out[i * D + j] = out[j * D + i] =
                 s->product[i * D + j] / n - s->sum[i] * s->sum[j] / (n * n);
         }
+        trace += out[i * D + i];
+        square += s->product[i * D + i] / n;
     }
+    if (trace <= FP32_NOISE * square) memset(out, 0, (size_t)(D * D) * sizeof *out);
 }
 
 /* tr(C)²/‖C‖²: how many directions an even spread of this kind would fill. */
@@ -144,12 +153,13 @@ static double effective_rank(double *c, int64_t D, double *eigenvalues) {
     return trace > 0 ? exp(entropy) : (double)NAN;
 }
 
-/* Mean cosine of two different vectors, from the sum of all, each of length 1. */
+/* Mean cosine of two different vectors, from the sum of all, each of length 1; a vector of 0 has
+ * none. */
 static double anisotropy(const spread *s, int64_t D) {
     double square = 0;
-    const double n = (double)s->count;
+    const double n = (double)s->directions;
     for (int64_t i = 0; i < D; i++) square += s->unit[i] * s->unit[i];
-    return s->count > 1 ? (square - n) / (n * (n - 1)) : (double)NAN;
+    return n > 1 ? (square - n) / (n * (n - 1)) : (double)NAN;
 }
 
 static qn_status add_figures(probe *p, int64_t i, qn_lens_figures *out) {
@@ -175,6 +185,7 @@ static qn_status add_figures(probe *p, int64_t i, qn_lens_figures *out) {
     f.metric = names[i % 2].anisotropy;
     f.value = anisotropy(s, D);
     f.baseline = 0;
+    f.n = s->directions;
     return qn_lens_add(out, f);
 }
 

@@ -226,11 +226,14 @@ static qn_status check(const qn_model *model, const qn_probe_tokens *tokens) {
         return qn_error(QN_CODE_USAGE, "sequences of %lld tokens: patterns take at least %d",
                         (long long)plan->options.seq_len, SHORTEST_SEQUENCE);
     }
-    if (tokens->first >= 0 && tokens->first < tokens->end && tokens->end <= V && tokens->bos < V)
+    if (tokens->first >= 0 && tokens->first < tokens->end && tokens->end <= V &&
+        tokens->bos >= -1 && tokens->bos < V)
         return QN_OK;
-    return qn_error(QN_CODE_INVALID,
-                    "random tokens %d to %d, boundary %d: expected ids of a vocabulary of %lld",
-                    tokens->first, tokens->end - 1, tokens->bos, (long long)V);
+    return qn_error(
+        QN_CODE_INVALID,
+        "random tokens %d to %d, boundary %d: expected ids of a vocabulary of %lld, or no "
+        "boundary, -1",
+        tokens->first, tokens->end - 1, tokens->bos, (long long)V);
 }
 
 static qn_status run_passes(qn_heads *s, sequences *drawn, double *scratch, tallies *t) {

@@ -21,9 +21,10 @@ typedef struct qn_probe_text {
 
 /* ---- patterns of heads, on random tokens; a function of (model, seed) ---------------------- */
 
-/* previous_token, induction, offset (the strongest distance, as `at`, over all that fit). Tokens
- * are drawn from [first, end), the ids of ordinary words; a sequence begins with `bos` unless that
- * is −1. */
+/* previous_token, induction, offset (the strongest distance, as `at`, over all from 1 on that
+ * enough rows reach). Tokens are drawn from [first, end), the ids of ordinary words; a sequence
+ * begins with `bos` unless that is −1. Weights on the key at position 0 enter neither
+ * previous_token nor offset: heads with nothing to look for look there. */
 typedef struct qn_probe_tokens {
     int32_t first, end, bos;
     uint64_t seed;
@@ -32,13 +33,16 @@ typedef struct qn_probe_tokens {
 qn_status qn_probe_patterns(qn_model *model, const qn_probe_tokens *tokens, qn_lens_figures *out);
 
 /* Attention weights of a head in the model's last pass: rows 0 … count − 1 of sequence b, (count,
- * count), row i over keys j ≤ i, 0 where a key is not visible. */
+ * count), row i over keys j ≤ i, 0 where a key is not visible (behind the window, or of another
+ * document where the plan has those). */
 qn_status qn_probe_weights(qn_model *model, int64_t layer, int64_t head, int64_t b, int64_t count,
                            double *out);
 
 /* ---- q and k of a text ----------------------------------------------------------------------- */
 
-/* q_norm, k_norm, q_participation, k_participation, q_rank, k_rank, q_anisotropy, k_anisotropy. */
+/* q_norm, k_norm, q_participation, k_participation, q_rank, k_rank, q_anisotropy, k_anisotropy,
+ * of q and k before rotation. NaN where there is no such number: the spread of vectors that differ
+ * by the rounding of fp32 alone, cosines of vectors of length 0. */
 qn_status qn_probe_geometry(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
 
 /* profile (b(Δ), Δ as `at`) and position_share of models with rotary positions; nothing of

@@ -34,6 +34,13 @@ struct Losses {
     int64_t n_targets = 0;
 };
 
+// What a pass leaves inside, with `trace` of run.
+struct Trace {
+    std::vector<Rows> residual;         // [depth], (B·T, C), n_layers + 1 depths
+    std::vector<std::vector<Rows>> qkv; // [layer][q, k, v], (B·T, H·D), as attention reads them
+    std::vector<Rows> logits;           // [depth], (B·T, V), of the final norm at each depth
+};
+
 // ---- the pieces -----------------------------------------------------------------------
 
 // torch.nn.Linear: weight (outputs, inputs).
@@ -105,8 +112,13 @@ class Transformer {
     Transformer(const qn_config &config, const Weights &weights, bool bf16_storage = false)
         : c(config), w(weights), bf16_storage(bf16_storage) {}
 
-    Losses run(const Batch &batch) const {
+    Losses run(const Batch &batch, Trace *trace = nullptr) const {
         Losses out;
+        if (trace) {
+            trace->residual.resize(c.n_layers + 1);
+            trace->logits.resize(c.n_layers + 1);
+            trace->qkv.assign(c.n_layers, std::vector<Rows>(3));
+        }
         for (int64_t b = 0; b < batch.n_sequences; b++) {
             const int64_t first = b * batch.seq_len;
             std::vector<int32_t> documents(batch.seq_len, 0);
@@ -115,7 +127,7 @@ class Transformer {
                                  batch.doc_start.begin() + first + batch.seq_len);
             std::vector<int32_t> tokens(batch.tokens.begin() + first,
                                         batch.tokens.begin() + first + batch.seq_len);
-            for (Vector &logits : sequence(tokens, documents)) {
+            for (Vector &logits : sequence(tokens, documents, trace)) {
                 score(logits, batch.targets[out.logits.size()], &out);
                 out.logits.push_back(std::move(logits));
             }
@@ -148,16 +160,39 @@ class Transformer {
         out->sum += loss;
     }
 
-    Rows sequence(const std::vector<int32_t> &tokens, const std::vector<int32_t> &documents) const {
+    void keep_residual(Trace *trace, int64_t depth, const Rows &x) const {
+        if (!trace) return;
+        for (const Vector &row : x) {
+            trace->residual[depth].push_back(row);
+            trace->logits[depth].push_back(logits_of(row));
+        }
+    }
+
+    static void keep_heads(Trace *trace, int64_t layer, int which, const Rows &heads) {
+        if (!trace) return;
+        Vector joined;
+        for (const Vector &head : heads) joined.insert(joined.end(), head.begin(), head.end());
+        trace->qkv[layer][which].push_back(joined);
+    }
+
+    Vector logits_of(const Vector &x) const {
+        const Vector h =
+            gpt2() ? norm(x, "transformer.", "ln_f", "") : norm(x, "model.", "", "norm");
+        return linear(h, w.at(head()));
+    }
+
+    Rows sequence(const std::vector<int32_t> &tokens, const std::vector<int32_t> &documents,
+                  Trace *trace) const {
         const std::string prefix = gpt2() ? "transformer.h." : "model.layers.";
         Rows x;
         for (size_t t = 0; t < tokens.size(); t++) x.push_back(embed(tokens[t], (int64_t)t));
         for (int64_t l = 0; l < c.n_layers; l++) {
             const std::string block = prefix + std::to_string(l) + ".";
+            keep_residual(trace, l, x);
             Rows normed;
             for (const Vector &row : x)
                 normed.push_back(norm(row, block, "ln_1", "input_layernorm"));
-            Rows attended = attention(normed, documents, block);
+            Rows attended = attention(normed, documents, block, l, trace);
             for (size_t t = 0; t < x.size(); t++) {
                 add(x[t], attended[t]);
                 x[t] = stored(x[t]);
@@ -165,12 +200,9 @@ class Transformer {
                 x[t] = stored(x[t]);
             }
         }
+        keep_residual(trace, c.n_layers, x);
         Rows logits;
-        for (const Vector &row : x) {
-            Vector h =
-                gpt2() ? norm(row, "transformer.", "ln_f", "") : norm(row, "model.", "", "norm");
-            logits.push_back(linear(h, w.at(head())));
-        }
+        for (const Vector &row : x) logits.push_back(logits_of(row));
         return logits;
     }
 
@@ -234,13 +266,16 @@ class Transformer {
         return out;
     }
 
-    Rows attention(const Rows &x, const std::vector<int32_t> &documents,
-                   const std::string &block) const {
+    Rows attention(const Rows &x, const std::vector<int32_t> &documents, const std::string &block,
+                   int64_t layer, Trace *trace) const {
         std::vector<Rows> q, k, v; // [position][head]
         for (size_t t = 0; t < x.size(); t++) {
             q.push_back(heads(x[t], (int64_t)t, block, 0));
             k.push_back(heads(x[t], (int64_t)t, block, 1));
             v.push_back(heads(x[t], (int64_t)t, block, 2));
+            keep_heads(trace, layer, 0, q[t]);
+            keep_heads(trace, layer, 1, k[t]);
+            keep_heads(trace, layer, 2, v[t]);
         }
         Rows out;
         for (size_t i = 0; i < x.size(); i++) {

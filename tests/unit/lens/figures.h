@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <string>
+#include <vector>
 
 #include "harness/status.h"
 #include "quern/lens.h"
@@ -27,6 +28,15 @@ class Figures {
     double value(const std::string &metric, int64_t layer, int64_t head = -1,
                  int64_t at = -1) const {
         return this->at(metric, layer, head, at).value;
+    }
+
+    std::vector<qn_lens_figure> all(const std::string &metric, int64_t layer, int64_t head) const {
+        std::vector<qn_lens_figure> out;
+        for (int64_t i = 0; i < list.count; i++) {
+            const qn_lens_figure &f = list.items[i];
+            if (f.metric == metric && f.layer == layer && f.head == head) out.push_back(f);
+        }
+        return out;
     }
 
     qn_lens_figures list = {};

@@ -86,6 +86,10 @@ TEST(Ablation, RefusesAHeadThatIsNotThere) {
     qn_ablation *ablation;
     EXPECT_ERROR(qn_ablate_head(m.model, 0, 4, &ablation), QN_CODE_USAGE, "0 to 3");
     EXPECT_ERROR(qn_ablate_head(m.model, 2, 0, &ablation), QN_CODE_USAGE, "layer 2");
+    const Text text(m.config);
+    Figures f;
+    EXPECT_ERROR(qn_probe_ablation(m.model, &text.text, -2, 0, &f.list), QN_CODE_USAGE, "-2");
+    EXPECT_EQ(f.list.count, 0);
 }
 
 // Of one matrix of three, too.

@@ -61,6 +61,38 @@ TEST_P(Weights, AreThoseOfAttention) {
     }
 }
 
+// Softmax in float64 of the scores of the keys of a row's own document.
+TEST(WeightsOfDocuments, StayInside) {
+    qn_plan_options options = small_options(kSequences, kLength, QN_PLAN_INSPECT);
+    options.documents = true;
+    SmallModel m(with_groups(small_config("LlamaForCausalLM")), options);
+    const reference::Batch batch =
+        with_documents(random_batch(m.config, kSequences, kLength, 4), 9);
+    const qn_batch b = view(batch);
+    const int64_t D = m.config.head_dim, heads = m.config.n_heads, groups = m.config.n_kv_heads;
+    std::vector<float> q(kSequences * kLength * heads * D), k(kSequences * kLength * groups * D);
+    double loss;
+    ASSERT_OK(qn_model_evaluate(m.model, &b, &loss));
+    ASSERT_OK(qn_model_read_heads(m.model, 1, QN_HEAD_Q, q.data()));
+    ASSERT_OK(qn_model_read_heads(m.model, 1, QN_HEAD_K, k.data()));
+    const int64_t sequence = 1, head = 3, kv = 1;
+    std::vector<double> p(kLength * kLength);
+    ASSERT_OK(qn_probe_weights(m.model, 1, head, sequence, kLength, p.data()));
+    for (int64_t i = 0; i < kLength; i++) {
+        std::vector<double> e(kLength, 0);
+        double total = 0;
+        for (int64_t j = batch.doc_start[sequence * kLength + i]; j <= i; j++) {
+            double s = 0;
+            for (int64_t d = 0; d < D; d++)
+                s += (double)q[((sequence * kLength + i) * heads + head) * D + d] *
+                     k[((sequence * kLength + j) * groups + kv) * D + d];
+            total += e[j] = std::exp(s / std::sqrt((double)D));
+        }
+        for (int64_t j = 0; j < kLength; j++)
+            EXPECT_NEAR(p[i * kLength + j], e[j] / total, 1e-12) << i << ", " << j;
+    }
+}
+
 TEST(Activations, OfTheOutputGiveTheModelsLoss) {
     for (const qn_config &config :
          {untied(small_config("LlamaForCausalLM")), small_config("GPT2LMHeadModel")}) {

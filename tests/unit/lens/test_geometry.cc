@@ -126,7 +126,7 @@ TEST(Geometry, ScalingChangesNormsOnly) {
     }
 }
 
-// q alike for all tokens spreads in no direction.
+// k alike for all tokens spreads in no direction.
 TEST(Geometry, OfEqualVectors) {
     SmallModel m(small_config("Qwen2ForCausalLM"), inspected());
     const Text text(m.config);
@@ -135,6 +135,21 @@ TEST(Geometry, OfEqualVectors) {
     ASSERT_OK(qn_probe_geometry(m.model, &text.text, &f.list));
     EXPECT_NEAR(f.value("k_anisotropy", 0, 1), 1, 1e-6);
     EXPECT_NEAR(f.value("k_norm", 0, 1), 2, 1e-6); // four pairs of length 1
+    EXPECT_TRUE(std::isnan(f.value("k_participation", 0, 1)));
+    EXPECT_TRUE(std::isnan(f.value("k_rank", 0, 1)));
+}
+
+TEST(Geometry, OfVectorsOfLengthZero) {
+    SmallModel m(small_config("LlamaForCausalLM"), inspected());
+    const Text text(m.config);
+    scale_param(m, QN_K_W, 0, 0);
+    Figures f;
+    ASSERT_OK(qn_probe_geometry(m.model, &text.text, &f.list));
+    EXPECT_EQ(f.value("k_norm", 0, 1), 0);
+    EXPECT_TRUE(std::isnan(f.value("k_anisotropy", 0, 1)));
+    EXPECT_EQ(f.at("k_anisotropy", 0, 1).n, 0);
+    EXPECT_TRUE(std::isnan(f.value("k_rank", 0, 1)));
+    EXPECT_GT(f.value("q_rank", 0, 1), 1);
 }
 
 } // namespace

@@ -62,6 +62,21 @@ TEST(Patterns, AnOffsetHeadIsNoInductionHead) {
     EXPECT_LT(share, 0.35);
 }
 
+// The shortest period is 8, and its key 7 back.
+TEST(Patterns, TheKeyOfInductionFollowsTheRepeatedToken) {
+    for (int64_t distance : {6, 7}) {
+        SmallModel m(small_config("Qwen2ForCausalLM"), inspected());
+        plant_distance(m, 0, (double)distance, 40);
+        Figures f;
+        ASSERT_OK(qn_probe_patterns(m.model, &kTokens, &f.list));
+        if (distance == 7) {
+            EXPECT_GT(f.value("induction", 0, 0), 0.02);
+        } else {
+            EXPECT_LT(f.value("induction", 0, 0), 0.01);
+        }
+    }
+}
+
 TEST(Patterns, AreAFunctionOfTheSeed) {
     SmallModel m(small_config("LlamaForCausalLM"), inspected());
     Figures first, again, other;
@@ -81,6 +96,8 @@ TEST(Patterns, RefuseWhatTheyCannotUse) {
     qn_probe_tokens beyond = {2, 62, 1, 5};
     EXPECT_ERROR(qn_probe_patterns(m.model, &kTokens, &f.list), QN_CODE_USAGE, "17");
     EXPECT_ERROR(qn_probe_patterns(long_enough.model, &beyond, &f.list), QN_CODE_INVALID, "61");
+    qn_probe_tokens below = {2, 60, -2, 5};
+    EXPECT_ERROR(qn_probe_patterns(long_enough.model, &below, &f.list), QN_CODE_INVALID, "-2");
 }
 
 TEST(Distance, OfEqualVectorsTheProfileIsTheScore) {
@@ -92,6 +109,27 @@ TEST(Distance, OfEqualVectorsTheProfileIsTheScore) {
     for (int64_t d : {0, 1, 2, 3, 7, 31})
         EXPECT_NEAR(f.value("profile", 0, 1, d), planted_score(m.config, 3, 2, d), 1e-5);
     EXPECT_NEAR(f.value("position_share", 0, 1), 1, 1e-6);
+}
+
+// And the score is the one that attention makes of its own q and k.
+TEST(Distance, OfEqualVectorsTheProfileIsTheScoreOfThePass) {
+    SmallModel m(small_config("Qwen2ForCausalLM"), inspected());
+    const Text text(m.config);
+    const int64_t D = m.config.head_dim, width = m.config.n_heads * D, head = 2;
+    plant_distance(m, 1, 5, 2);
+    Figures f;
+    ASSERT_OK(qn_probe_distance(m.model, &text.text, &f.list));
+    std::vector<float> q(kSequences * kLength * width), k(q.size());
+    ASSERT_OK(qn_model_read_heads(m.model, 1, QN_HEAD_Q, q.data()));
+    ASSERT_OK(qn_model_read_heads(m.model, 1, QN_HEAD_K, k.data()));
+    for (const qn_lens_figure &p : f.all("profile", 1, head)) {
+        const int64_t i = kLength - 1, j = i - p.at;
+        double s = 0;
+        for (int64_t d = 0; d < D; d++)
+            s += (double)q[i * width + head * D + d] * k[j * width + head * D + d];
+        EXPECT_NEAR(p.value, s / std::sqrt((double)D), 1e-5) << p.at;
+    }
+    EXPECT_EQ(f.all("profile", 1, head).size(), 35u); // 0 to 32, 34, 37
 }
 
 // The same by a sum over all pairs, from what attention read.
