@@ -49,7 +49,7 @@ MISTAKES = [
     Mistake("masked-zeros", "masked keys count in the baseline", "host/lens/patterns.c",
             "uniform[i - j] += 1 / (double)n;", "uniform[i - j] += 1 / (double)s->T;", "T5"),
     Mistake("uncentred", "cosines of vectors that are not centred", "host/lens/synonyms.c",
-            "x[w * width + i] -= mean;", "x[w * width + i] -= 0 * mean;", "T3"),
+            "x[w * width + i] -= mean;", "x[w * width + i] -= 0 * mean;", "T5"),
     Mistake("shuffled", "labels of synonyms shuffled", "host/lens/synonyms.c",
             "b = p->place[pairs->items[i].b];",
             "b = p->place[pairs->items[(i + 1) % pairs->count].b];", "T3"),

@@ -47,6 +47,8 @@ qn_status qn_check(qn_garden *garden, int experiment, double measured, double le
 /* Checks that pairs which are no synonyms do not come out as such in T3's model, which it trains
  * if it is not. */
 qn_status qn_check_shuffled_synonyms(qn_garden *garden, int experiment);
+/* Checks that cosines are of centred vectors, on the same model. */
+qn_status qn_check_centred_cosines(qn_garden *garden, int experiment);
 
 /* The experiments; each makes its checks. */
 qn_status qn_planted_induction(qn_garden *garden);

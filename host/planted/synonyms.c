@@ -1,9 +1,11 @@
 /* synonyms.c (T3): keys that are interchangeable. Where the data give two words the same meaning,
  * the lens must see it in q and k; where they do not, it must not. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "planted/experiment.h"
+#include "planted/copying.h"
+#include "quern/activations.h"
 
 enum { T3 = 3, VALUES = 16, PAIRS = 4, QUERIES = 8, STEPS = 600, BATCH = 64 };
 enum { SYNONYM_CLASSES = 8, CONTROL_KEYS = 64 };
@@ -185,6 +187,37 @@ static qn_status run_control(qn_garden *garden) {
     if (!status) status = check_unrelated(garden, T3, "control", &figures);
     qn_lens_figures_free(&figures);
     qn_trained_free(&t);
+    return status;
+}
+
+/* ---- centring -------------------------------------------------------------------------------- */
+
+static qn_status shift_embeddings(qn_model *model, float by) {
+    const qn_param *table = qn_params_find(qn_model_params(model), QN_WTE, -1);
+    float *values = malloc((size_t)table->count * sizeof *values);
+    if (!values) return qn_error(QN_CODE_MEMORY, "no memory for %s", table->name);
+    qn_status status = qn_model_read_param(model, table, values);
+    for (int64_t i = 0; !status && i < table->count; i++) values[i] += by;
+    if (!status) status = qn_model_write_param(model, table, values);
+    free(values);
+    return status;
+}
+
+qn_status qn_check_centred_cosines(qn_garden *garden, int experiment) {
+    static const char metric[] = "embedding_synonym_cosine";
+    qn_lens_figures before = {0}, after = {0};
+    qn_status status = probe_shifted(garden, 0, &before);
+    if (!status) status = shift_embeddings(garden->synonyms.model, 1);
+    if (!status) status = probe_shifted(garden, 0, &after);
+    if (!status) status = shift_embeddings(garden->synonyms.model, -1);
+    const qn_lens_figure *b = qn_figure_of(&before, metric, -1, -1);
+    const qn_lens_figure *a = qn_figure_of(&after, metric, -1, -1);
+    const double change = a && b ? fabs(a->value - b->value) : (double)NAN;
+    if (!status)
+        status = qn_check(garden, experiment, change, 0, 1e-5,
+                          "one vector added to all embeddings: change of their cosine");
+    qn_lens_figures_free(&before);
+    qn_lens_figures_free(&after);
     return status;
 }
 
