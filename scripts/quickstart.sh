@@ -174,7 +174,9 @@ else
     run=${run:-runs/quickstart-$corpus}
 fi
 say "training: $run"
-options=(--run "$run" --data "$data" --lens-every 32 --lens-probes 500)
+options=(--run "$run" --data "$data" --lens-every 32)
+# Probes of the larger model would take gigabytes, and an inspection of each a quarter of a minute.
+[[ $gpu == yes ]] || options+=(--lens-probes 500)
 # A run that has begun knows its options.
 if [[ $gpu == yes && ! -e $run/run.json ]]; then
     [[ -n $steps ]] || estimate_steps
@@ -189,10 +191,10 @@ sample=$run/sample.txt
 [[ $dry_run == no ]] || sample=/dev/null
 perform build/quern generate --run "$run" --prompt "$prompt" --max-tokens 200 "${on_cpu[@]}" |
     tee "$sample"
-[[ $dry_run == no ]] || exit 0
 
 say "how attention learnt"
-build/quern inspect --run "$run" "${on_cpu[@]}"
+perform build/quern inspect --run "$run" "${on_cpu[@]}"
+[[ $dry_run == no ]] || exit 0
 if report=$(/usr/bin/python3 scripts/report.py "$run"); then
     report="  report       $report (open it in a browser)"
 else

@@ -55,7 +55,7 @@ static const struct argp_option options[] = {
     {"word-tokens", KEY_WORD_TOKENS, "N", 0,
      "training text that the probe of synonyms reads (default 65536)", 2},
     {"batch-size", KEY_BATCH, "B", 0, "sequences at a time (default 8)", 2},
-    {"seq-len", KEY_SEQ, "T", 0, "tokens of a sequence (default: the run's, or 256)", 2},
+    {"seq-len", KEY_SEQ, "T", 0, "tokens of a sequence (default: the run's, at most 256)", 2},
     {"ablate", KEY_ABLATE, "L.H", 0, "leave out head H of layer L alone (default: each in turn)",
      2},
     {"sentence", KEY_SENTENCE, "TEXT", 0,
@@ -64,7 +64,10 @@ static const struct argp_option options[] = {
     {"seed", KEY_SEED, "N", 0, "of random tokens and draws (default 1)", 2},
     {0}};
 
-enum { MOST_SENTENCES = 16 };
+enum {
+    MOST_SENTENCES = 16,
+    DEFAULT_SEQ_LEN = 256 /* scores of a probe are T²; nothing it says needs longer sequences */
+};
 
 typedef struct arguments {
     qn_model_choice choice;
@@ -184,7 +187,7 @@ static void note(void *context, const char *message) {
 static qn_status complete(const arguments *a, qn_train_options *run) {
     qn_options_default(run);
     run->data[0] = 0;
-    run->seq_len = 256;
+    run->seq_len = DEFAULT_SEQ_LEN;
     if (a->choice.run && !qn_path_exists(a->choice.run)) {
         return qn_error(QN_CODE_USAGE, "--run %s: there is no such folder", a->choice.run);
     }
@@ -196,6 +199,7 @@ static qn_status complete(const arguments *a, qn_train_options *run) {
         if (status) return status;
     }
     if (a->data) QN_TRY(qn_option_set(run, qn_option_find("data"), a->data, "command line"));
+    if (run->seq_len > DEFAULT_SEQ_LEN) run->seq_len = DEFAULT_SEQ_LEN;
     if (a->seq_len) run->seq_len = a->seq_len;
     return QN_OK;
 }

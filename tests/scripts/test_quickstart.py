@@ -44,7 +44,7 @@ class Quickstart(unittest.TestCase):
         self.stand_in("scripts/packages.sh")
         self.stand_in("scripts/corpus.sh", 'grep -qx "$1" "$MACHINE/corpora"')
         self.stand_in("build/quern", QUERN)
-        (self.dir / "scripts" / "plot_loss.py").write_text("")
+        (self.dir / "scripts" / "report.py").write_text("print('report of', __import__('sys').argv[1])")
         self.machine(CPU.format("cpu"))
 
     def stand_in(self, name, body=""):
@@ -80,17 +80,19 @@ class Quickstart(unittest.TestCase):
                  if not line.startswith(("nvidia-smi", "nvcc", "quern info", "quern plan"))]
         return done.stdout, calls
 
-    def commands(self, corpus, run, train=()):
-        flags = " ".join(["", *train])
+    def commands(self, corpus, run, train=(), lens="--lens-every 32 --lens-probes 500"):
+        flags = " ".join(["", lens, *train])
         return ["packages.sh build", "cmake --preset default -DQN_TESTS=OFF",
                 "cmake --build --preset default --target quern", f"corpus.sh {corpus}",
                 f"quern prepare --corpus {corpus} --out data/{corpus}",
                 f"quern train --run {run} --data data/{corpus}{flags}",
-                f"quern generate --run {run} --prompt It is a truth --max-tokens 200"]
+                f"quern generate --run {run} --prompt It is a truth --max-tokens 200",
+                f"quern inspect --run {run}"]
 
     def gpu_commands(self, steps, corpus="classic"):
         return self.commands(corpus, f"runs/quickstart-gpu-{corpus}",
-                             ["--config recipes/quickstart-gpu.json", f"--steps {steps}"])
+                             ["--config recipes/quickstart-gpu.json", f"--steps {steps}"],
+                             "--lens-every 32")
 
     # ---- without a GPU ---------------------------------------------------------------------
 
@@ -104,6 +106,7 @@ class Quickstart(unittest.TestCase):
                 self.assertEqual(calls, self.commands("austen", "runs/quickstart-austen"))
                 self.assertNotIn("GPU", said)
                 self.assertIn("runs/quickstart-austen/checkpoints/step-7", said)
+                self.assertIn("report of runs/quickstart-austen", said)
 
     def test_a_gpu_without_a_toolkit(self):
         self.machine(CPU.format("cpu"), smi="gpu")
@@ -167,7 +170,7 @@ class Quickstart(unittest.TestCase):
         said, calls = self.run_script()
         self.assertIn("too little memory free", said)
         expected = self.commands("austen", "runs/quickstart-austen", ["--backend cpu"])
-        expected[-1] += " --backend cpu"
+        expected[-2:] = [f"{line} --backend cpu" for line in expected[-2:]]
         self.assertEqual(calls, expected)
 
     def test_a_run_that_has_begun_knows_its_options(self):
@@ -177,7 +180,7 @@ class Quickstart(unittest.TestCase):
         self.machine(GPU.format("NVIDIA H100 80GB HBM3", 990))
         _, calls = self.run_script()
         self.assertEqual(calls, self.commands("classic", "runs/quickstart-gpu-classic",
-                                              ["--resume"]))
+                                              ["--resume"], "--lens-every 32"))
 
     # ---- only printed ------------------------------------------------------------------------
 
@@ -189,8 +192,9 @@ class Quickstart(unittest.TestCase):
         for command in ["scripts/packages.sh build", "cmake --preset default -DQN_TESTS=OFF",
                         "scripts/corpus.sh classic",
                         "build/quern train --run runs/quickstart-gpu-classic --data data/classic "
-                        "--config recipes/quickstart-gpu.json --steps 3432",
-                        "build/quern generate --run runs/quickstart-gpu-classic"]:
+                        "--lens-every 32 --config recipes/quickstart-gpu.json --steps 3432",
+                        "build/quern generate --run runs/quickstart-gpu-classic",
+                        "build/quern inspect --run runs/quickstart-gpu-classic"]:
             self.assertIn(command, said)
 
     # ---- what is built ---------------------------------------------------------------------
