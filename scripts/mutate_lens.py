@@ -43,7 +43,7 @@ MISTAKES = [
             "host/lens/patterns.c", "weight[i - j] += row[j - first];",
             "weight[i - j + (j < i)] += row[j - first];", "T2"),
     Mistake("induction-key", "induction reads the repeated token, not the one after it",
-            "host/lens/patterns.c", "key = i - period + 1;", "key = i - period;", "T1"),
+            "host/lens/patterns.c", "key = i - period + 1;", "key = i - period;", "T2"),
     Mistake("profile", "distance off by one in the profile", "host/lens/distance.c",
             "profile_at(s, of, d)", "profile_at(s, of, d ? d - 1 : 0)", "T5"),
     Mistake("masked-zeros", "masked keys count in the baseline", "host/lens/patterns.c",
