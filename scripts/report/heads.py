@@ -8,21 +8,20 @@ LOCAL_BASELINE = 0.9    # above it nearly every visible key is local
 LOGIT_HIGH, LOGIT_DANGER = 100, 1000  # Kimi K2 clips at 100, and saw above 1,000 before
 COLLAPSED = 0.05        # normalised entropy; a convention of this report
 
-# Of probes on random tokens; host/lens/label.c has the same.
-PROBE_WEIGHT = {"previous_token": 0.5, "induction": 0.5, "offset": 0.5}
-PROBE_TIMES_BASELINE = 10
+PROBE_WEIGHT = 0.3  # of probes on random tokens: QN_LABEL_THRESHOLD of include/quern/label.h
+PROBE_TIMES_BASELINE = 3  # a window of few keys has much weight on each
 OFFSET_FROM = 2  # distance 1 is the previous token's
 
 FROM_SAMPLES, FROM_PROBES = ("sink", "local"), ("previous-token", "induction", "offset")
 
 RULES = {
-    "previous-token": f"mean weight of the token before > {PROBE_WEIGHT['previous_token']} and > "
+    "previous-token": f"mean weight of the token before > {PROBE_WEIGHT} and > "
                       f"{PROBE_TIMES_BASELINE} x that of uniform weights, on random tokens",
     "induction": "mean weight of what followed this token's last occurrence > "
-                 f"{PROBE_WEIGHT['induction']} and > {PROBE_TIMES_BASELINE} x that of uniform "
+                 f"{PROBE_WEIGHT} and > {PROBE_TIMES_BASELINE} x that of uniform "
                  "weights, on random tokens repeated at random periods (Olsson et al. 2209.11895)",
     "offset": f"the largest mean weight at one distance d >= {OFFSET_FROM} > "
-              f"{PROBE_WEIGHT['offset']} and > {PROBE_TIMES_BASELINE} x that of uniform weights, "
+              f"{PROBE_WEIGHT} and > {PROBE_TIMES_BASELINE} x that of uniform weights, "
               "on random tokens",
     "sink": f"sink mass > {SINK_MASS} (Gu et al. 2410.10781) and > {SINK_TIMES_BASELINE} x its "
             "baseline, in the last sample of training",
@@ -47,7 +46,7 @@ def named_by_samples(samples):
 def strong(probed, name):
     value, base, _ = probed.last(name)
     with np.errstate(invalid="ignore"):
-        return (value > PROBE_WEIGHT[name]) & (value > PROBE_TIMES_BASELINE * base)
+        return (value > PROBE_WEIGHT) & (value > PROBE_TIMES_BASELINE * base)
 
 
 def offsets(probed):

@@ -59,6 +59,14 @@ class Report(unittest.TestCase):
         self.assertNotIn("Traceback", done.stderr)
 
 
+class Thresholds(unittest.TestCase):
+    def test_labels_are_those_of_the_program(self):
+        header = SCRIPT.parents[1] / "include" / "quern" / "label.h"
+        weight = re.search(r"^PROBE_WEIGHT = ([0-9.]+)", (SCRIPT.parent / "report" / "heads.py")
+                           .read_text(), re.M)[1]
+        self.assertIn(f"#define QN_LABEL_THRESHOLD {weight}\n", header.read_text())
+
+
 class Planted(Report):
     def test_heads_depth_and_change_point(self):
         def value(name, step, layer, head):
