@@ -96,9 +96,9 @@ class Inspection(ProgramTest):
         self.refuse(2, ["head", "9"], *inspect, "--parts", "ablation", "--ablate", "1.9")
         self.refuse(2, ["5"], *inspect, "--checkpoint", 5)
         other = write_data(self.dir / "large", vocab=4096)
-        part = {"tokens": 700, "bytes": 700, "documents": 1}
+        train, val = ({"tokens": n, "bytes": n, "documents": 1} for n in (6000, 700))
         write_json(other / "data.json", {"format": 1, "quern": "0.1.0", "vocab_size": 4096,
-                                         "boundary_id": 0, "train": part, "val": part})
+                                         "boundary_id": 0, "train": train, "val": val})
         self.refuse(2, ["4096", "280"], *inspect, "--data", other)
 
 
