@@ -47,6 +47,22 @@ qn_status qn_words_of(const qn_tokenizer *tokenizer, qn_words *out) {
     return status;
 }
 
+qn_status qn_words_of_tokens(const qn_tokenizer *tokenizer, int64_t vocab_size, bool *begins,
+                             bool *goes_on) {
+    const int64_t known = qn_tokenizer_vocab_size(tokenizer);
+    for (int64_t i = 0; i < vocab_size; i++) {
+        const int32_t id = (int32_t)i;
+        char *text = NULL;
+        size_t length = 0;
+        if (i < known) QN_TRY(qn_tokenizer_decode(tokenizer, &id, 1, &text, &length));
+        const unsigned char c = length ? (unsigned char)text[0] : 0;
+        if (begins) begins[i] = c == ' ' && length > 1;
+        if (goes_on) goes_on[i] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
+        free(text);
+    }
+    return QN_OK;
+}
+
 void qn_words_free(qn_words *words) {
     for (int64_t i = 0; i < words->count; i++) free(words->text[i]);
     free(words->text);

@@ -12,7 +12,7 @@ enum { CHUNK = 64 };
 
 typedef struct depth_sums {
     double loss, entropy, kl;
-    int64_t hits;
+    int64_t hits, word_hits; /* of all targets; of those that begin a word */
 } depth_sums;
 
 typedef struct logit_lens {
@@ -23,7 +23,8 @@ typedef struct logit_lens {
     double final_lse[CHUNK];
     depth_sums *sums; /* (n_layers + 1) */
     int64_t *targets; /* (V) how often each is one */
-    int64_t n_tokens;
+    int64_t n_tokens, n_words;
+    const bool *begins_word; /* (V) or NULL */
 } logit_lens;
 
 /* ---- a row of logits ---------------------------------------------------------------------- */
@@ -67,6 +68,10 @@ typedef struct chunk {
     int64_t first, count;   /* rows of the batch */
 } chunk;
 
+static bool begins_word(const logit_lens *lens, int64_t target) {
+    return lens->begins_word && lens->begins_word[target];
+}
+
 static void normalise_final(logit_lens *lens, const chunk *c) {
     const int64_t V = lens->vocab_size;
     for (int64_t row = 0; row < c->count; row++) {
@@ -87,6 +92,7 @@ static void add_depth(logit_lens *lens, const chunk *c, const float *logits, dep
         sums->entropy += seen.entropy;
         sums->kl += divergence(lens, row, x, seen.lse);
         sums->hits += seen.best == target;
+        sums->word_hits += begins_word(lens, target) && seen.best == target;
     }
 }
 
@@ -113,6 +119,7 @@ static qn_status count_targets(logit_lens *lens, const chunk *c, int64_t *kept) 
                             target, (long long)(c->first + row), (long long)lens->vocab_size);
         }
         lens->targets[target]++;
+        lens->n_words += begins_word(lens, target);
         ++*kept;
     }
     lens->n_tokens += *kept;
@@ -134,16 +141,33 @@ static qn_status read_batch(logit_lens *lens, const qn_batch *batch) {
 
 static double mean(double sum, int64_t n) { return n ? sum / (double)n : (double)NAN; }
 
-static double commonest_share(const logit_lens *lens) {
+/* Of all targets, or of those that begin a word. */
+static double commonest_share(const logit_lens *lens, bool words) {
     int64_t most = 0;
     for (int64_t i = 0; i < lens->vocab_size; i++)
-        if (lens->targets[i] > most) most = lens->targets[i];
-    return mean((double)most, lens->n_tokens);
+        if (lens->targets[i] > most && (!words || begins_word(lens, i))) most = lens->targets[i];
+    return mean((double)most, words ? lens->n_words : lens->n_tokens);
+}
+
+static qn_status report_words(const logit_lens *lens, qn_lens_figures *out) {
+    const double commonest = commonest_share(lens, true);
+    for (int64_t depth = 0; depth <= lens->n_layers; depth++) {
+        QN_TRY(qn_lens_add(
+            out, (qn_lens_figure){.layer = depth,
+                                  .head = -1,
+                                  .metric = "lens_word_accuracy",
+                                  .value = mean((double)lens->sums[depth].word_hits, lens->n_words),
+                                  .baseline = commonest,
+                                  .n = lens->n_words,
+                                  .at = -1,
+                                  .error = (double)NAN}));
+    }
+    return QN_OK;
 }
 
 static qn_status report(const logit_lens *lens, qn_lens_figures *out) {
     const double none = (double)NAN, uniform = log((double)lens->vocab_size);
-    const double commonest = commonest_share(lens);
+    const double commonest = commonest_share(lens, false);
     const int64_t n = lens->n_tokens;
     for (int64_t depth = 0; depth <= lens->n_layers; depth++) {
         const depth_sums *sums = &lens->sums[depth];
@@ -155,7 +179,7 @@ static qn_status report(const logit_lens *lens, qn_lens_figures *out) {
         for (size_t i = 0; i < sizeof figures / sizeof *figures; i++)
             QN_TRY(qn_lens_add(out, figures[i]));
     }
-    return QN_OK;
+    return lens->begins_word ? report_words(lens, out) : QN_OK;
 }
 
 static qn_status allocate(logit_lens *lens) {
@@ -170,10 +194,13 @@ static qn_status allocate(logit_lens *lens) {
                     (long long)lens->vocab_size);
 }
 
-qn_status qn_probe_logit_lens(qn_model *model, const qn_probe_text *text, qn_lens_figures *out) {
+qn_status qn_probe_logit_lens(qn_model *model, const qn_probe_text *text, const bool *begins_word,
+                              qn_lens_figures *out) {
     const qn_config *config = &qn_model_plan(model)->config;
-    logit_lens lens = {
-        .model = model, .vocab_size = config->vocab_size, .n_layers = config->n_layers};
+    logit_lens lens = {.model = model,
+                       .vocab_size = config->vocab_size,
+                       .n_layers = config->n_layers,
+                       .begins_word = begins_word};
     qn_status status = allocate(&lens);
     for (int64_t b = 0; b < text->n_batches && !status; b++)
         status = read_batch(&lens, &text->batches[b]);

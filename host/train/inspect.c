@@ -16,6 +16,7 @@ struct qn_inspector {
     qn_probe_tokens random;
     qn_probe_sample held_out, words;
     qn_word_pairs synonyms, antonyms;
+    bool *begins_word; /* (V); NULL without a tokenizer */
     qn_sentences sentences;
 };
 
@@ -74,19 +75,6 @@ static qn_status read_text(const qn_model *model, const qn_dataset *dataset, con
 
 /* ---- words ------------------------------------------------------------------------------- */
 
-/* Whether a token goes on with the word before it: its text begins with a letter. */
-static qn_status goes_on(const qn_tokenizer *tokenizer, int32_t id, bool *out) {
-    char *text;
-    size_t length;
-    *out = false;
-    if (id < 0 || id >= qn_tokenizer_vocab_size(tokenizer)) return QN_OK;
-    QN_TRY(qn_tokenizer_decode(tokenizer, &id, 1, &text, &length));
-    const unsigned char c = (unsigned char)text[0];
-    *out = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
-    free(text);
-    return QN_OK;
-}
-
 /* Tokens of words that go on in the next token do not count: "man" is no word in "man|ner". */
 static qn_status count_whole_words(qn_probe_sample *sample, const qn_model *model,
                                    const qn_tokenizer *tokenizer) {
@@ -96,13 +84,22 @@ static qn_status count_whole_words(qn_probe_sample *sample, const qn_model *mode
     bool *continues = malloc((size_t)V * sizeof *continues);
     qn_status status =
         continues ? QN_OK : qn_error(QN_CODE_MEMORY, "no memory for %lld words", (long long)V);
-    for (int32_t id = 0; id < V && !status; id++) status = goes_on(tokenizer, id, &continues[id]);
+    if (!status) status = qn_words_of_tokens(tokenizer, V, NULL, continues);
     for (int64_t n = 0; n < sample->text.n_batches * N && !status; n++) {
         int32_t *target = sample->ids + n / N * 3 * N + N + n % N;
         if (*target >= 0 && continues[*target]) *target = -1;
     }
     free(continues);
     return status;
+}
+
+static qn_status find_beginnings(qn_inspector *i, const qn_model *model,
+                                 const qn_tokenizer *tokenizer) {
+    const int64_t V = qn_model_plan(model)->config.vocab_size;
+    if (!tokenizer) return QN_OK;
+    i->begins_word = malloc((size_t)V * sizeof *i->begins_word);
+    if (!i->begins_word) return qn_error(QN_CODE_MEMORY, "no memory for %lld words", (long long)V);
+    return qn_words_of_tokens(tokenizer, V, i->begins_word, NULL);
 }
 
 static qn_status read_words(qn_inspector *i, const qn_model *model, const qn_dataset *dataset) {
@@ -155,6 +152,7 @@ qn_status qn_inspector_open(const qn_model *model, const qn_dataset *dataset, co
         if (!status)
             status =
                 read_text(model, dataset, dataset->val_pattern, i->options->tokens, &i->held_out);
+        if (!status) status = find_beginnings(i, model, dataset->tokenizer);
         if (!status) status = read_words(i, model, dataset);
         if (!status) status = read_sentences(i, model, dataset);
     }
@@ -173,6 +171,7 @@ void qn_inspector_close(qn_inspector *i) {
     qn_word_pairs_free(&i->synonyms);
     qn_word_pairs_free(&i->antonyms);
     qn_sentences_free(&i->sentences);
+    free(i->begins_word);
     free(i);
 }
 
@@ -191,7 +190,7 @@ static qn_status measure_part(const qn_inspector *i, qn_model *model, qn_inspect
     case QN_INSPECT_ABLATION:
         return qn_probe_ablation(model, &i->held_out.text, o->layer, o->head, out);
     case QN_INSPECT_LOGIT_LENS:
-        return qn_probe_logit_lens(model, &i->held_out.text, out);
+        return qn_probe_logit_lens(model, &i->held_out.text, i->begins_word, out);
     case QN_INSPECT_SIMILARITY:
         return qn_probe_similarity(model, &i->held_out.text, out);
     case QN_INSPECT_SYNONYMS:

@@ -69,8 +69,10 @@ qn_status qn_probe_ablation(qn_model *model, const qn_probe_text *text, int64_t 
  */
 
 /* lens_accuracy, lens_loss, lens_entropy, lens_kl at each depth 0 … n_layers, as `layer`
- * (nostalgebraist's logit lens). */
-qn_status qn_probe_logit_lens(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
+ * (nostalgebraist's logit lens); and lens_word_accuracy of the targets that begin a word, where
+ * `begins_word` (V, nullable) says which do: of these the word before tells less by its letters. */
+qn_status qn_probe_logit_lens(qn_model *model, const qn_probe_text *text, const bool *begins_word,
+                              qn_lens_figures *out);
 
 /* cka: linear centred kernel alignment of the residual at depth `layer` with that at depth
  * `at` > `layer`, over at most 1,024 tokens, evenly from the

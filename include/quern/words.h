@@ -2,6 +2,8 @@
 #ifndef QUERN_WORDS_H
 #define QUERN_WORDS_H
 
+#include <stdbool.h>
+
 #include "quern/tokenizer.h"
 
 #ifdef __cplusplus
@@ -31,6 +33,12 @@ typedef struct qn_words {
  * id. Such a token may be the beginning of a longer word as well. */
 qn_status qn_words_of(const qn_tokenizer *tokenizer, qn_words *out);
 void qn_words_free(qn_words *words);
+
+/* Of each id below vocab_size (false beyond the tokenizer's): does its text begin a word, with a
+ * space and more behind it; does it go on with the word before it, with a letter? (vocab_size)
+ * each; nullable. */
+qn_status qn_words_of_tokens(const qn_tokenizer *tokenizer, int64_t vocab_size, bool *begins,
+                             bool *goes_on);
 
 /* Synonyms and antonyms of WordNet (wordnet.h) among these words, as token ids; released by
  * qn_word_pairs_free. */

@@ -18,15 +18,14 @@ def row(layers, name, sample):
     return layers.value[name][sample, :, 0][told]
 
 
-def accuracy(layers, sample):
+def accuracy(layers, sample, name="lens_accuracy"):
     """{"value", "baseline", "error", "n"}, each (depths,); the error is that of independent tokens
     where none is recorded."""
-    if layers is None or "lens_accuracy" not in layers.value:
+    if layers is None or name not in layers.value:
         return None
-    told = np.isfinite(layers.value["lens_accuracy"][:, :, 0]).any(axis=0)
+    told = np.isfinite(layers.value[name][:, :, 0]).any(axis=0)
     value, baseline, n, error = (field[sample, :, 0][told] for field in (
-        layers.value["lens_accuracy"], layers.baseline["lens_accuracy"],
-        layers.n["lens_accuracy"], layers.errors("lens_accuracy")))
+        layers.value[name], layers.baseline[name], layers.n[name], layers.errors(name)))
     if not np.isfinite(value).all() or not np.isfinite(baseline).all() or (n == 0).any():
         return None
     share = np.clip(value, 1 / (n + 2), 1 - 1 / (n + 2))
@@ -34,11 +33,21 @@ def accuracy(layers, sample):
     return {"value": value, "baseline": baseline, "error": error, "n": n}
 
 
+def knows_words(words):
+    """Whether the output predicts which word comes next better than by the commonest: pieces of a
+    word follow each other even where its words are in no order. True where it is not recorded."""
+    if words is None:
+        return True
+    gain, error = words["value"][-1] - words["baseline"][-1], words["error"][-1]
+    return bool(gain >= max(LEAST_GAIN, ERRORS * error))
+
+
 def rise(run, sample):
     """What accuracy and loss do over the depths of a sample of probes; None where they are not
     recorded. Only accuracy above the commonest token's counts, for a residual climbs to that
     without context; and the output must know more than the current token alone tells, where the
-    run's data are there to say how much that is."""
+    run's data are there to say how much that is, and more of what word begins than its frequency.
+    """
     layers, alone = run.probes.layers, run.followers()
     told, loss = accuracy(layers, sample), row(layers, "lens_loss", sample)
     if told is None or len(loss) != len(told["value"]) or not np.isfinite(loss).all():
@@ -55,9 +64,12 @@ def rise(run, sample):
              "gain": float(over[-1]), "after_first": float(last - first),
              "after_first_error": math.hypot(error[-1], error[min(1, len(error) - 1)]),
              "smallest_p": levels.smallest_p(len(gain))}
+    words = accuracy(layers, sample, "lens_word_accuracy")
+    found["words"] = words and {side: float(words[side][-1]) for side in ("value", "baseline")}
     floor = max(found["baseline"], alone["accuracy"] if alone else 0)
     found["alone"] = alone["accuracy"] if alone else None
-    found["context"] = bool(told["value"][-1] - floor >= max(LEAST_GAIN, ERRORS * error[-1]))
+    found["context"] = knows_words(words) and bool(
+        told["value"][-1] - floor >= max(LEAST_GAIN, ERRORS * error[-1]))
     found["holds"] = bool(
         found["context"] and p < levels.SIGNIFICANT and loss_p < levels.SIGNIFICANT
         and found["after_first"] >= max(LEAST_GAIN, ERRORS * found["after_first_error"]))

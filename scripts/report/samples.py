@@ -28,6 +28,9 @@ METRICS = {
     "lens_accuracy": Metric("accuracy", "difference",
                             "share of next tokens that the residual at a depth predicts; baseline: "
                             "the commonest token"),
+    "lens_word_accuracy": Metric("accuracy of words' first tokens", "difference",
+                                 "share of those next tokens that begin a word; baseline: the "
+                                 "commonest of these"),
     "lens_loss": Metric("loss", "difference", "loss of the same prediction, nats; baseline: ln V"),
     "lens_entropy": Metric("entropy", "difference",
                            "entropy of the same prediction, nats; baseline: ln V"),

@@ -141,6 +141,16 @@ class Depths(unittest.TestCase):
                 line["value"] = (5, 4.8, 5.2, 4.9, 5.1)[line["layer"]]
         self.assertEqual(supported(residual.judge, [probed("structure", 1, flat)]), 0)
 
+    def test_pieces_of_words_without_an_order_of_words(self):
+        """The output knows more than the current token tells, but not which word comes next."""
+        for words, count in ((0.15, 1), (0.045, 0), (0.02, 0)):
+            run = probed("structure", 1)
+            layers = run.probes.layers
+            layers.value["lens_word_accuracy"] = np.full_like(layers.value["lens_accuracy"], words)
+            layers.baseline["lens_word_accuracy"] = np.full_like(layers.value["lens_accuracy"], 0.04)
+            layers.n["lens_word_accuracy"] = layers.n["lens_accuracy"]
+            self.assertEqual(supported(residual.judge, [run]), count, words)
+
     def test_no_more_than_the_current_token_tells(self):
         """The output's accuracy is 0.3."""
         for alone, count in ((0.2, 1), (0.295, 0), (0.35, 0)):

@@ -16,6 +16,9 @@ def judge(run):
     since = depths.since(run)
     when = "" if since is None else f" So it is from step {layers.steps[since]} on."
     beyond = "" if found["context"] else " The output predicts no better than without context."
+    words = found["words"]
+    first = "" if not words else (f" Of tokens that begin a word the output predicts "
+                                  f"{words['value']:.3f} (the commonest: {words['baseline']:.3f}).")
     alone = ("the current token alone tells an unknown part, for the run's data are not here"
              if found["alone"] is None else
              f"the commonest follower of the current token: {found['alone']:.3f}")
@@ -25,10 +28,11 @@ def judge(run):
               f"Accuracy above the commonest token's over depth: rho = {found['rho']:+.2f}, p = "
               f"{found['p']:.2g}; loss: rho = {found['loss_rho']:+.2f}, p = "
               f"{found['loss_p']:.2g}; {found['gain']:+.3f} at the output, "
-              f"{found['after_first']:+.3f} of it after the first layer.{beyond}{when}")
+              f"{found['after_first']:+.3f} of it after the first layer.{first}{beyond}{when}")
     criterion = (f"both p < {levels.SIGNIFICANT}; the gain after the first layer, and that of the "
-                 "output over the commonest token and over the commonest follower of the current "
-                 f"one, at least {depths.LEAST_GAIN} and {depths.ERRORS} standard errors")
+                 "output over the commonest token, over the commonest follower of the current one "
+                 "and, of words' first tokens, over the commonest of these, at least "
+                 f"{depths.LEAST_GAIN} and {depths.ERRORS} standard errors")
     return claim(6, verdict(found["holds"]), figure, criterion,
                  f"the commonest token: {found['baseline']:.3f}; {alone}; orders of the depths by "
                  f"chance: p is at least {found['smallest_p']:.2g}", f"{found['n']:,} tokens")

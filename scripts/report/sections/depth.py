@@ -7,7 +7,7 @@ from report.markup import details, number, paragraph, section, table, text
 from report.samples import metric_of
 from report.sections.common import not_probed
 
-METRICS = ("lens_accuracy", "lens_loss", "lens_entropy", "lens_kl")
+METRICS = ("lens_accuracy", "lens_word_accuracy", "lens_loss", "lens_entropy", "lens_kl")
 CELL, EDGE = 30, 26
 
 

@@ -65,7 +65,7 @@ TEST_P(LogitLens, AgreesWithDistributionsInFloat64) {
     SmallModel m(small_config(GetParam()), inspected());
     const Text text(m.config, 5);
     Figures figures;
-    ASSERT_OK(qn_probe_logit_lens(m.model, &text.text, &figures.list));
+    ASSERT_OK(qn_probe_logit_lens(m.model, &text.text, nullptr, &figures.list));
     ASSERT_EQ(figures.list.count, 4 * (m.config.n_layers + 1));
     for (int64_t depth = 0; depth <= m.config.n_layers; depth++) {
         Sums sums;
@@ -93,7 +93,7 @@ TEST_P(LogitLens, LastDepthIsTheModel) {
         loss += of_batch;
     }
     Figures figures;
-    ASSERT_OK(qn_probe_logit_lens(m.model, &text.text, &figures.list));
+    ASSERT_OK(qn_probe_logit_lens(m.model, &text.text, nullptr, &figures.list));
     const qn_lens_figure f = figures.at("lens_loss", m.config.n_layers);
     EXPECT_NEAR(f.value, loss / (double)f.n, 1e-6 * f.value) << "that one is summed in fp32";
     EXPECT_EQ(figures.value("lens_kl", m.config.n_layers), 0);
@@ -107,7 +107,7 @@ TEST(LogitLens, BaselinesAreTheUniformAndTheCommonestToken) {
     for (int32_t &target : text.second.targets) target = target == 3 ? 4 : target;
     text.second.targets[0] = -1;
     Figures figures;
-    ASSERT_OK(qn_probe_logit_lens(m.model, &text.text, &figures.list));
+    ASSERT_OK(qn_probe_logit_lens(m.model, &text.text, nullptr, &figures.list));
     const double N = kSequences * kLength;
     EXPECT_DOUBLE_EQ(figures.at("lens_accuracy", 1).baseline, N / (2 * N - 1));
     EXPECT_DOUBLE_EQ(figures.at("lens_loss", 1).baseline, std::log(61.0));
@@ -121,7 +121,7 @@ TEST(LogitLens, EqualLogitsGiveTheBaselines) {
     ASSERT_OK(qn_model_write_param(m.model, norm, std::vector<float>(norm->count, 0).data()));
     const Text text(m.config, 6);
     Figures figures;
-    ASSERT_OK(qn_probe_logit_lens(m.model, &text.text, &figures.list));
+    ASSERT_OK(qn_probe_logit_lens(m.model, &text.text, nullptr, &figures.list));
     for (int64_t depth = 0; depth <= m.config.n_layers; depth++) {
         EXPECT_NEAR(figures.value("lens_loss", depth), std::log(61.0), 1e-14);
         EXPECT_NEAR(figures.value("lens_entropy", depth), std::log(61.0), 1e-14);
@@ -135,7 +135,7 @@ TEST(LogitLens, PaddingAloneIsNoFigure) {
     for (int32_t &target : text.first.targets) target = -1;
     const qn_probe_text one = {text.batches, 1};
     Figures figures;
-    ASSERT_OK(qn_probe_logit_lens(m.model, &one, &figures.list));
+    ASSERT_OK(qn_probe_logit_lens(m.model, &one, nullptr, &figures.list));
     for (const char *metric : {"lens_accuracy", "lens_loss", "lens_entropy", "lens_kl"}) {
         EXPECT_TRUE(std::isnan(figures.value(metric, 0))) << metric;
         EXPECT_EQ(figures.at(metric, 0).n, 0) << metric;
@@ -146,8 +146,39 @@ TEST(LogitLens, RefusesOtherPlans) {
     SmallModel m(small_config("LlamaForCausalLM"), small_options(kSequences, kLength));
     const Text text(m.config, 0);
     Figures figures;
-    EXPECT_ERROR(qn_probe_logit_lens(m.model, &text.text, &figures.list), QN_CODE_INVALID,
+    EXPECT_ERROR(qn_probe_logit_lens(m.model, &text.text, nullptr, &figures.list), QN_CODE_INVALID,
                  "QN_PLAN_INSPECT");
+}
+
+// Of the targets that begin words alone, with a baseline of theirs.
+TEST(LogitLensOfWords, CountsTheTargetsThatBeginThem) {
+    SmallModel m(small_config("LlamaForCausalLM"), inspected());
+    const Text text(m.config, 5);
+    const int64_t V = m.config.vocab_size, N = kSequences * kLength;
+    const std::unique_ptr<bool[]> begins(new bool[V]);
+    for (int64_t v = 0; v < V; v++) begins[v] = v % 3 == 1;
+    Figures figures;
+    ASSERT_OK(qn_probe_logit_lens(m.model, &text.text, begins.get(), &figures.list));
+    std::vector<int64_t> seen(V, 0);
+    double hits = 0, words = 0;
+    for (const reference::Batch *batch : {&text.first, &text.second}) {
+        const qn_batch b = view(*batch);
+        double loss;
+        std::vector<float> logits(N * V);
+        ASSERT_OK(qn_model_evaluate(m.model, &b, &loss));
+        ASSERT_OK(qn_model_read_logits(m.model, m.config.n_layers, 0, N, logits.data()));
+        for (int64_t n = 0; n < N; n++) {
+            const int32_t target = batch->targets[n];
+            if (target < 0 || !begins[target]) continue;
+            const float *row = &logits[n * V];
+            words++, seen[target]++;
+            hits += std::max_element(row, row + V) - row == target;
+        }
+    }
+    const qn_lens_figure f = figures.at("lens_word_accuracy", m.config.n_layers);
+    EXPECT_EQ(f.n, (int64_t)words);
+    EXPECT_DOUBLE_EQ(f.value, hits / words);
+    EXPECT_DOUBLE_EQ(f.baseline, (double)*std::max_element(seen.begin(), seen.end()) / words);
 }
 
 } // namespace
