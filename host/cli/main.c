@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cli/commands.h"
+#include "quern/version.h"
 
 static const struct {
     const char *name;
@@ -57,7 +58,7 @@ int main(int argc, char **argv) {
         return 0;
     }
     if (!strcmp(name, "--version")) {
-        printf("quern %s\n", QN_VERSION);
+        printf("quern %s (%s)\n", QN_VERSION, qn_commit());
         return 0;
     }
     if (*name) fprintf(stderr, "quern: \"%s\" is not a command\n\n", name);

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "quern/files.h"
+#include "quern/version.h"
 #include "train/fingerprint_json.h"
 
 static const char *text_of(const json_t *environment, const char *key) {
@@ -12,8 +13,14 @@ static const char *text_of(const json_t *environment, const char *key) {
     return text ? text : "unknown";
 }
 
-static bool same(const json_t *a, const json_t *b, const char *key) {
-    return !strcmp(text_of(a, key), text_of(b, key));
+/* Older versions did not tell everything. */
+static bool same_place(const json_t *before, const json_t *now) {
+    static const char *const keys[] = {"version", "commit", "device", "precision"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        const bool told = json_object_get(before, keys[i]);
+        if (told && strcmp(text_of(before, keys[i]), text_of(now, keys[i]))) return false;
+    }
+    return true;
 }
 
 /* Adds `text`, which it frees, to `changes`, and to *change behind what is there. */
@@ -29,14 +36,12 @@ static qn_status add(char *text, json_t *changes, char **change) {
 
 static qn_status compare_places(const json_t *before, const json_t *now, int64_t step,
                                 json_t *changes, char **change) {
-    const bool told = json_object_get(before, "precision"); /* by newer versions */
-    if (same(before, now, "device") && same(before, now, "version") &&
-        (!told || same(before, now, "precision"))) {
-        return QN_OK;
-    }
-    return add(qn_path("from step %lld on quern %s runs on %s in %s, before quern %s on %s in %s",
-                       (long long)step, text_of(now, "version"), text_of(now, "device"),
-                       text_of(now, "precision"), text_of(before, "version"),
+    if (same_place(before, now)) return QN_OK;
+    return add(qn_path("from step %lld on quern %s (%s) runs on %s in %s, before quern %s (%s) on "
+                       "%s in %s",
+                       (long long)step, text_of(now, "version"), text_of(now, "commit"),
+                       text_of(now, "device"), text_of(now, "precision"),
+                       text_of(before, "version"), text_of(before, "commit"),
                        text_of(before, "device"), text_of(before, "precision")),
                changes, change);
 }
@@ -70,8 +75,8 @@ static qn_status add_changes(const char *path, const char *weight_rounding, int6
 qn_status qn_environment_to_json(const qn_environment *now, const char *weight_rounding,
                                  const char *path, json_t **out, char **change) {
     *change = NULL;
-    *out = json_pack("{s:s, s:s, s:s, s:s, s:i, s:o}", "version", QN_VERSION, "device",
-                     now->device.name, "arch", now->device.arch, "precision",
+    *out = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:o}", "version", QN_VERSION, "commit",
+                     qn_commit(), "device", now->device.name, "arch", now->device.arch, "precision",
                      qn_dtype_name(now->precision), "threads", now->device.n_threads, "data",
                      qn_fingerprint_to_json(&now->data));
     if (!*out) return qn_error(QN_CODE_MEMORY, "no memory for run.json");

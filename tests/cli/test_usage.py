@@ -34,7 +34,8 @@ class Help(ProgramTest):
 
     def test_general_help_and_version(self):
         self.assertIn("Commands:", self.succeed("--help").stdout)
-        self.assertRegex(self.succeed("--version").stdout, r"^quern \d+\.\d+\.\d+$")
+        commit = r"[0-9a-f]{12}(-dirty)?|unknown"
+        self.assertRegex(self.succeed("--version").stdout, rf"^quern \d+\.\d+\.\d+ \(({commit})\)$")
 
     def test_unknown_benchmark(self):
         self.refuse(2, ["attention or step"], "bench", "nothing")

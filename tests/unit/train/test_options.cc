@@ -7,6 +7,7 @@
 
 #include "harness/status.h"
 #include "harness/temp_dir.h"
+#include "quern/version.h"
 
 static std::vector<const qn_option *> all_options() {
     int count;
@@ -208,8 +209,9 @@ TEST_F(OptionsFile, RemembersChangesOfTheDevice) {
     EXPECT_EQ(save("one", 3), "");
     EXPECT_FALSE(holds("changes"));
     const std::string first = save("two", 5), second = save("one", 7);
-    EXPECT_EQ(first, "from step 5 on quern " QN_VERSION
-                     " runs on two in fp32, before quern " QN_VERSION " on one in fp32");
+    const std::string quern = std::string("quern " QN_VERSION " (") + qn_commit() + ")";
+    EXPECT_EQ(first, "from step 5 on " + quern + " runs on two in fp32, before " + quern +
+                         " on one in fp32");
     EXPECT_EQ(save("one", 9), "");
     where.precision = QN_BF16;
     EXPECT_NE(save("one", 11).find("on one in bf16, before"), std::string::npos);
@@ -219,6 +221,26 @@ TEST_F(OptionsFile, RemembersChangesOfTheDevice) {
     EXPECT_OK(qn_options_load(&options, path.c_str()));
     EXPECT_EQ(save("two", 0), "") << "a run that begins again was nowhere before";
     EXPECT_FALSE(holds("changes"));
+}
+
+TEST_F(OptionsFile, RemembersChangesOfTheCommitWhereOneWasTold) {
+    const std::string path = dir / "run.json";
+    const qn_environment where = {device(), QN_F32, {}, 5};
+    const std::string device_alone = "{\"environment\": {\"version\": \"" QN_VERSION
+                                     "\", \"device\": \"" +
+                                     std::string(where.device.name) + "\"";
+    const auto change_from = [&](const std::string &environment) {
+        dir.write("run.json", environment + "}}");
+        char *change = nullptr;
+        EXPECT_OK(qn_options_save(&options, &where, path.c_str(), &change));
+        const std::string text = change ? change : "";
+        free(change);
+        return text;
+    };
+    EXPECT_EQ(change_from(device_alone), "");
+    EXPECT_NE(change_from(device_alone + ", \"commit\": \"0123456789ab\"")
+                  .find("before quern " QN_VERSION " (0123456789ab)"),
+              std::string::npos);
 }
 
 TEST_F(OptionsFile, RemembersChangesOfTheRounding) {
