@@ -8,7 +8,9 @@
 #include "cli/choice_flags.h"
 #include "cli/commands.h"
 #include "cli/inspect_table.h"
+#include "cli/progress.h"
 #include "cli/run_model.h"
+#include "quern/clock.h"
 #include "quern/files.h"
 #include "quern/inspect.h"
 #include "quern/options.h"
@@ -75,11 +77,11 @@ typedef struct arguments {
     int64_t batch_size, seq_len;
     const char *sentences[MOST_SENTENCES];
     qn_inspect_options inspect;
-    int shown; /* length of the progress line; 0 where standard error is no terminal */
+    double began; /* seconds, of qn_clock */
+    int shown;    /* length of the progress line; 0 where standard error is no terminal */
 } arguments;
 
-/* ---- flags
- * ---------------------------------------------------------------------------------------- */
+/* ---- flags ----------------------------------------------------------------------------------- */
 
 static unsigned parse_parts(struct argp_state *state, const char *list) {
     unsigned parts = 0;
@@ -161,8 +163,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-/* ---- progress
- * ------------------------------------------------------------------------------------- */
+/* ---- progress -------------------------------------------------------------------------------- */
 
 static void clear_line(const arguments *a) {
     if (a->shown) fputs("\r\033[K", stderr);
@@ -170,9 +171,13 @@ static void clear_line(const arguments *a) {
 
 static void show_part(void *context, int64_t step, const char *part, double done) {
     arguments *a = context;
+    char left[32] = "?";
     if (!isatty(STDERR_FILENO)) return;
+    if (done > 0)
+        qn_format_duration((qn_clock() - a->began) * (1 - done) / done, left, sizeof left);
     clear_line(a);
-    a->shown = fprintf(stderr, "%3.0f %%  step %lld  %s", 100 * done, (long long)step, part);
+    a->shown = fprintf(stderr, "%3.0f %%  step %lld  %s  %s left", 100 * done, (long long)step,
+                       part, left);
 }
 
 static void note(void *context, const char *message) {
@@ -180,8 +185,7 @@ static void note(void *context, const char *message) {
     fprintf(stderr, "%s\n", message);
 }
 
-/* ---- the work
- * --------------------------------------------------------------------------------------- */
+/* ---- the work -------------------------------------------------------------------------------- */
 
 /* What the command line leaves open is the run's. */
 static qn_status complete(const arguments *a, qn_train_options *run) {
@@ -270,6 +274,7 @@ static qn_status open_and_inspect(arguments *a, const qn_train_options *run,
 qn_status cmd_inspect(int argc, char **argv) {
     arguments a = {.choice = QN_MODEL_CHOICE,
                    .batch_size = 8,
+                   .began = qn_clock(),
                    .inspect = {.parts = (1U << QN_N_INSPECT_PARTS) - 1,
                                .tokens = 4096,
                                .word_tokens = 65536,

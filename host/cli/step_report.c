@@ -138,8 +138,7 @@ void qn_step_print_operations(const qn_step_bench *r) {
     if (r->note[0]) printf("  no trace of kernels: %s\n", r->note);
 }
 
-/* ---- JSON
- * ---------------------------------------------------------------------------------------- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 /* null for what was not found. */
 static json_t *real_if(bool found, double value) { return found ? json_real(value) : json_null(); }

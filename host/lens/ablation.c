@@ -6,8 +6,7 @@
 #include "lens/probe_text.h"
 #include "quern/activations.h"
 
-/* ---- without a head
- * ---------------------------------------------------------------------------------- */
+/* ---- without a head -------------------------------------------------------------------------- */
 
 struct qn_ablation {
     qn_model *model;
@@ -68,8 +67,7 @@ qn_status qn_ablation_undo(qn_ablation *a) {
     return status;
 }
 
-/* ---- losses
- * ------------------------------------------------------------------------------------------- */
+/* ---- losses ---------------------------------------------------------------------------------- */
 
 /* Sums of the losses of each batch (nullable), and their mean over all targets. */
 static qn_status measure(qn_model *model, const qn_probe_text *text, double *of_batch,
@@ -90,8 +88,7 @@ qn_status qn_probe_loss(qn_model *model, const qn_probe_text *text, double *loss
     return measure(model, text, NULL, loss);
 }
 
-/* ---- the probe
- * ---------------------------------------------------------------------------------------- */
+/* ---- the probe ------------------------------------------------------------------------------- */
 
 typedef struct probe {
     qn_model *model;

@@ -23,8 +23,7 @@ typedef struct probe {
     double *row;   /* (T) scores */
 } probe;
 
-/* ---- memory
- * ---------------------------------------------------------------------------------------- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static qn_status open_sums(sums *s, int64_t D, int64_t T) {
     s->q = calloc((size_t)(2 * D + 2 * T), sizeof *s->q);
@@ -61,8 +60,7 @@ static qn_status open_probe(qn_model *model, probe *p) {
     return status;
 }
 
-/* ---- sums
- * --------------------------------------------------------------------------------------------- */
+/* ---- sums ------------------------------------------------------------------------------------ */
 
 static void add_vectors(probe *p, sums *to, int64_t head, int64_t b, int64_t i) {
     const qn_heads *s = &p->heads;
@@ -107,8 +105,7 @@ static qn_status add_batch(probe *p, const qn_batch *batch) {
     return QN_OK;
 }
 
-/* ---- figures
- * -------------------------------------------------------------------------------------------- */
+/* ---- figures --------------------------------------------------------------------------------- */
 
 /* Re Σ q̄·conj(k̄)·e^{iθΔ}/√D with (first half) + i·(second half) as the complex numbers: the score
  * of two vectors at distance Δ, as the query's angle is Δθ ahead of the key's. */

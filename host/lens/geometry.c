@@ -33,8 +33,7 @@ typedef struct probe {
 
 static int64_t count_of(const probe *p) { return 2 * p->n_layers * p->heads.n_heads; }
 
-/* ---- memory
- * ------------------------------------------------------------------------------------------ */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static qn_status open_spread(spread *s, int64_t D) {
     s->sum = calloc((size_t)(2 * D + D * D), sizeof *s->sum);
@@ -68,8 +67,7 @@ static qn_status open_probe(qn_model *model, probe *p) {
     return status;
 }
 
-/* ---- sums
- * -------------------------------------------------------------------------------------------- */
+/* ---- sums ------------------------------------------------------------------------------------ */
 
 static void add_vector(spread *s, const double *x, int64_t D) {
     double square = 0;
@@ -115,8 +113,7 @@ static qn_status add_batch(probe *p, const qn_batch *batch) {
     return QN_OK;
 }
 
-/* ---- figures
- * ----------------------------------------------------------------------------------------- */
+/* ---- figures --------------------------------------------------------------------------------- */
 
 /* Of vectors that differ by rounding alone, 0. */
 static void covariance(const spread *s, int64_t D, double *out) {

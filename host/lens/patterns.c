@@ -176,8 +176,7 @@ static qn_status add_pass(qn_heads *s, const sequences *drawn, bool repeat, doub
     return QN_OK;
 }
 
-/* ---- figures
- * ------------------------------------------------------------------------------------- */
+/* ---- figures --------------------------------------------------------------------------------- */
 
 static qn_lens_figure figure(const char *metric, int64_t layer, int64_t head, const tally *t,
                              int64_t at) {
@@ -216,8 +215,7 @@ static qn_status add_figures(const qn_heads *s, const tallies *t, qn_lens_figure
     return QN_OK;
 }
 
-/* ---- the probe
- * ------------------------------------------------------------------------------------- */
+/* ---- the probe ------------------------------------------------------------------------------- */
 
 static qn_status check(const qn_model *model, const qn_probe_tokens *tokens) {
     const qn_plan *plan = qn_model_plan(model);

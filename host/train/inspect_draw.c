@@ -5,8 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- sentences as tokens
- * ------------------------------------------------------------------------- */
+/* ---- sentences as tokens --------------------------------------------------------------------- */
 
 static qn_status add_piece(const qn_tokenizer *tokenizer, qn_sentence *s, int32_t id) {
     size_t length;
@@ -48,8 +47,7 @@ void qn_sentences_free(qn_sentences *sentences) {
     *sentences = (qn_sentences){0};
 }
 
-/* ---- a picture
- * ------------------------------------------------------------------------------------- */
+/* ---- a picture ------------------------------------------------------------------------------- */
 
 /* Text as a JSON string; bytes that are no UTF-8 by themselves, as parts of a character are, as
  * "\xNN". */
