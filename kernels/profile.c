@@ -334,8 +334,7 @@ WORKSPACE(attention_forward_workspace, qn_attention_args)
 WORKSPACE(attention_backward_workspace, qn_attention_args)
 WORKSPACE(classifier_workspace, qn_classifier_args)
 
-/* ---- the table ----------------------------------------------------------------------------------
- */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static void close_profile(qn_backend *b) {
     const profile *p = of_backend(b);

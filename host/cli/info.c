@@ -115,8 +115,7 @@ static qn_status describe_config_file(const char *path) {
     return describe_config(path, &config);
 }
 
-/* ---- runs --------------------------------------------------------------------------------------
- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 static void print_note(void *context, const char *message) {
     (void)context;
@@ -151,8 +150,7 @@ static qn_status describe_run(const char *run, const char *run_json) {
     return status;
 }
 
-/* ---- data --------------------------------------------------------------------------------------
- */
+/* ---- data ------------------------------------------------------------------------------------ */
 
 static qn_status describe_data(const char *dir) {
     qn_dataset d;

@@ -8,8 +8,7 @@
 
 #include "quern/files.h"
 
-/* ---- what follows from the figures ------------------------------------------------------------
- */
+/* ---- what follows from the figures ----------------------------------------------------------- */
 
 static double share(const qn_step_bench *r) {
     return r->tokens_per_s * r->flops_per_token / r->gemm_flops_per_s;
@@ -52,8 +51,7 @@ static bool is_of(const qn_step_bench *r, const qn_trace_row *kernel, const char
     return true;
 }
 
-/* ---- printing ----------------------------------------------------------------------------------
- */
+/* ---- printing -------------------------------------------------------------------------------- */
 
 void qn_step_print_figures(const qn_step_bench *r) {
     const qn_train_options *o = r->options;

@@ -37,8 +37,7 @@ typedef struct reader {
 
 #define REMEDY "install the Debian package wordnet-base, or leave the probe of synonyms out"
 
-/* ---- files -------------------------------------------------------------------------------------
- */
+/* ---- files ----------------------------------------------------------------------------------- */
 
 static qn_status open_file(file *f, const char *dir, const char *kind, const char *part) {
     f->path = qn_path("%s/%s.%s", dir, kind, part);
@@ -80,8 +79,7 @@ static qn_status synset_at(const reader *r, int64_t offset, qn_synset *out) {
     return QN_OK;
 }
 
-/* ---- words -------------------------------------------------------------------------------------
- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 static int by_text(const void *x, const void *y) {
     const entry *a = x, *b = y;
@@ -121,8 +119,7 @@ static qn_status add_pair(const reader *r, qn_pair_list *list, int32_t a, int32_
     return qn_pair_list_push(list, a, b);
 }
 
-/* ---- antonyms ----------------------------------------------------------------------------------
- */
+/* ---- antonyms -------------------------------------------------------------------------------- */
 
 /* Parts of speech have a file each; satellites ("s") are adjectives. */
 static bool in_this_file(const reader *r, char part) {
@@ -153,8 +150,7 @@ static qn_status add_antonyms(reader *r, int64_t offset) {
     return QN_OK;
 }
 
-/* ---- synonyms ----------------------------------------------------------------------------------
- */
+/* ---- synonyms -------------------------------------------------------------------------------- */
 
 static int by_offset(const void *x, const void *y) {
     const sense *a = x, *b = y;
@@ -195,8 +191,7 @@ static qn_status add_shared_senses(reader *r) {
     return QN_OK;
 }
 
-/* ---- a part of speech ---------------------------------------------------------------------------
- */
+/* ---- a part of speech ------------------------------------------------------------------------ */
 
 static qn_status read_lemma(reader *r, qn_span line) {
     qn_index_line lemma;

@@ -76,8 +76,7 @@ void qn_probe_origin_free(qn_probe_origin *o) {
     free(o);
 }
 
-/* ---- how far it is from there ------------------------------------------------------------------
- */
+/* ---- how far it is from there ---------------------------------------------------------------- */
 
 static double relative_change(const part *p, const float *before, const float *now) {
     const int64_t width = p->param->shape[1], rows = p->param->shape[0];

@@ -1,45 +1,55 @@
 /* distance.c: how much of a score is where the key stands, and how much what it is. */
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "lens/heads.h"
 #include "quern/probe.h"
 
-enum { DENSE_DISTANCES = 32 }; /* of a profile; behind them eight to an octave */
+enum {
+    DENSE_DISTANCES = 32, /* of a profile; behind them eight to an octave */
+    GROUPS = 16           /* of sequences, for standard errors */
+};
 
-/* Of one head: the sum of its q and k before rotation, and of its scores by distance. */
+/* Scores of some sequences, by distance. */
+typedef struct scores {
+    double *sum;    /* (T) */
+    int64_t *pairs; /* (T) */
+    double square;  /* of all of them */
+} scores;
+
+/* Of one head: the sum of its q and k before rotation, and its scores by groups of sequences. */
 typedef struct sums {
-    double *q, *k;          /* (D) */
-    double *score, *square; /* (T) */
-    int64_t *pairs;         /* (T) */
-    int64_t tokens;
+    double *q, *k; /* (D) */
+    scores group[GROUPS];
+    double row_variance; /* summed over rows that see two keys and more */
+    int64_t tokens, rows;
 } sums;
 
 typedef struct probe {
     qn_heads heads;
-    int64_t n_layers;
-    sums *of_head; /* (L,Hq) */
-    double *row;   /* (T) scores */
+    int64_t n_layers, sequence; /* sequence: how many went before */
+    sums *of_head;              /* (L,Hq) */
+    double *row;                /* (T) scores */
 } probe;
 
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 static qn_status open_sums(sums *s, int64_t D, int64_t T) {
-    s->q = calloc((size_t)(2 * D + 2 * T), sizeof *s->q);
-    s->pairs = calloc((size_t)T, sizeof *s->pairs);
-    if (!s->q || !s->pairs)
-        return qn_error(QN_CODE_MEMORY, "no host memory for scores by distance");
+    s->q = calloc((size_t)(2 * D + GROUPS * T), sizeof *s->q);
+    int64_t *pairs = s->group[0].pairs = calloc((size_t)(GROUPS * T), sizeof *pairs);
+    if (!s->q || !pairs) return qn_error(QN_CODE_MEMORY, "no host memory for scores by distance");
     s->k = s->q + D;
-    s->score = s->k + D;
-    s->square = s->score + T;
+    for (int g = 0; g < GROUPS; g++)
+        s->group[g] = (scores){.sum = s->k + D + g * T, .pairs = pairs + g * T};
     return QN_OK;
 }
 
 static void close_probe(probe *p) {
     for (int64_t i = 0; p->of_head && i < p->n_layers * p->heads.n_heads; i++) {
         free(p->of_head[i].q);
-        free(p->of_head[i].pairs);
+        free(p->of_head[i].group[0].pairs);
     }
     free(p->of_head);
     free(p->row);
@@ -72,14 +82,21 @@ static void add_vectors(probe *p, sums *to, int64_t head, int64_t b, int64_t i) 
 
 static void add_scores(probe *p, sums *to, int64_t head, int64_t b, int64_t i,
                        const int32_t *doc_start) {
-    const int64_t first = qn_heads_first_key(&p->heads, doc_start, i);
+    const int64_t first = qn_heads_first_key(&p->heads, doc_start, i), n = i + 1 - first;
+    scores *group = &to->group[(p->sequence + b) % GROUPS];
+    double sum = 0, square = 0;
     qn_heads_scores(&p->heads, head, b, i, first, p->row);
     for (int64_t j = first; j <= i; j++) {
         const double score = p->row[j - first];
-        to->score[i - j] += score;
-        to->square[i - j] += score * score;
-        to->pairs[i - j]++;
+        group->sum[i - j] += score;
+        group->pairs[i - j]++;
+        sum += score;
+        square += score * score;
     }
+    group->square += square;
+    if (n < 2) return;
+    to->row_variance += (square - sum * sum / (double)n) / (double)n;
+    to->rows++;
 }
 
 /* Rows whose target counts, of a sequence. */
@@ -102,6 +119,7 @@ static qn_status add_batch(probe *p, const qn_batch *batch) {
             for (int64_t b = 0; b < p->heads.B; b++)
                 add_sequence(p, &p->of_head[l * p->heads.n_heads + h], h, b, batch);
     }
+    p->sequence += p->heads.B;
     return QN_OK;
 }
 
@@ -140,27 +158,73 @@ static qn_status add_profile(const qn_heads *s, const sums *of, qn_lens_figure f
     return QN_OK;
 }
 
-/* Var(E[s|Δ]) / Var(s), and what it is on average where the scores are dealt out anew: of n pairs
- * in g groups, (g − 1)/(n − 1). */
+typedef struct share {
+    double value, chance; /* NaN where all scores are one */
+    int64_t pairs;
+} share;
+
+/* Var(E[s|Δ]) / Var(s) without one group of sequences (-1: of all), and what it is on average
+ * where the scores are dealt out anew: of n pairs at g distances, (g − 1)/(n − 1). */
+static share share_without(const sums *of, int64_t T, int left_out) {
+    double score = 0, square = 0, between = 0, pairs = 0, distances = 0;
+    for (int g = 0; g < GROUPS; g++) square += g == left_out ? 0 : of->group[g].square;
+    for (int64_t d = 0; d < T; d++) {
+        double sum = 0, n = 0;
+        for (int g = 0; g < GROUPS; g++) {
+            if (g == left_out) continue;
+            sum += of->group[g].sum[d];
+            n += (double)of->group[g].pairs[d];
+        }
+        if (n == 0) continue;
+        score += sum;
+        between += sum * sum / n;
+        pairs += n;
+        distances++;
+    }
+    if (pairs < 2) return (share){(double)NAN, (double)NAN, (int64_t)pairs};
+    const double centre = score * score / pairs, all = square - centre;
+    return (share){all > 0 ? (between - centre) / all : (double)NAN, (distances - 1) / (pairs - 1),
+                   (int64_t)pairs};
+}
+
+static bool is_empty(const scores *group, int64_t T) {
+    for (int64_t d = 0; d < T; d++)
+        if (group->pairs[d]) return false;
+    return true;
+}
+
+/* The jackknife that leaves out one group of sequences at a time; NaN where there is one alone. */
+static double error_of_share(const sums *of, int64_t T) {
+    double sum = 0, square = 0, n = 0;
+    for (int g = 0; g < GROUPS; g++) {
+        if (is_empty(&of->group[g], T)) continue;
+        const double value = share_without(of, T, g).value;
+        sum += value;
+        square += value * value;
+        n++;
+    }
+    const double spread = fmax(square - sum * sum / n, 0);
+    return n > 1 ? sqrt(spread * (n - 1) / n) : (double)NAN;
+}
+
 static qn_status add_share(const qn_heads *s, const sums *of, qn_lens_figure f,
                            qn_lens_figures *out) {
-    double score = 0, square = 0, between = 0, pairs = 0, groups = 0;
-    for (int64_t d = 0; d < s->T; d++) {
-        if (!of->pairs[d]) continue;
-        const double n = (double)of->pairs[d];
-        score += of->score[d];
-        square += of->square[d];
-        between += of->score[d] * of->score[d] / n;
-        pairs += n;
-        groups++;
-    }
-    const double within_all = square - score * score / pairs;
+    const share share = share_without(of, s->T, -1);
     f.metric = "position_share";
     f.at = -1;
-    f.n = (int64_t)pairs;
-    f.value =
-        pairs > 1 && within_all > 0 ? (between - score * score / pairs) / within_all : (double)NAN;
-    f.baseline = pairs > 1 ? (groups - 1) / (pairs - 1) : (double)NAN;
+    f.n = share.pairs;
+    f.value = share.value;
+    f.baseline = share.chance;
+    f.error = error_of_share(of, s->T);
+    return qn_lens_add(out, f);
+}
+
+static qn_status add_deviation(const sums *of, qn_lens_figure f, qn_lens_figures *out) {
+    f.metric = "score_deviation";
+    f.at = -1;
+    f.n = of->rows;
+    f.value = of->rows ? sqrt(fmax(of->row_variance, 0) / (double)of->rows) : (double)NAN;
+    f.baseline = (double)NAN;
     return qn_lens_add(out, f);
 }
 
@@ -169,14 +233,14 @@ static qn_status add_figures(const probe *p, qn_lens_figures *out) {
     for (int64_t i = 0; i < p->n_layers * n_heads; i++) {
         const qn_lens_figure f = {.layer = i / n_heads, .head = i % n_heads, .error = (double)NAN};
         QN_TRY(add_share(&p->heads, &p->of_head[i], f, out));
-        QN_TRY(add_profile(&p->heads, &p->of_head[i], f, out));
+        QN_TRY(add_deviation(&p->of_head[i], f, out));
+        if (p->heads.rotation.turns) QN_TRY(add_profile(&p->heads, &p->of_head[i], f, out));
     }
     return QN_OK;
 }
 
 qn_status qn_probe_distance(qn_model *model, const qn_probe_text *text, qn_lens_figures *out) {
     probe p;
-    if (qn_model_plan(model)->config.arch != QN_ARCH_LLAMA) return QN_OK;
     QN_TRY(open_probe(model, &p));
     qn_status status = QN_OK;
     for (int64_t i = 0; i < text->n_batches && !status; i++)

@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- vectors -----------------------------------------------------------------------------------
- */
+/* ---- vectors --------------------------------------------------------------------------------- */
 
 void qn_centre(double *vectors, int64_t n_words, int64_t width) {
     for (int64_t i = 0; i < width; i++) {
@@ -30,8 +29,7 @@ void qn_cosines(const qn_pair_set *pairs, const double *vectors, int64_t width, 
     }
 }
 
-/* ---- standard errors ----------------------------------------------------------------------------
- */
+/* ---- standard errors ------------------------------------------------------------------------- */
 
 /* What a pair contributes to a statistic's deviation. */
 typedef struct contribution {
@@ -84,8 +82,7 @@ static qn_status allocate(int64_t n, contribution **out) {
     return *out ? QN_OK : qn_error(QN_CODE_MEMORY, "no memory for %lld pairs", (long long)n);
 }
 
-/* ---- statistics -------------------------------------------------------------------------------
- */
+/* ---- statistics ------------------------------------------------------------------------------ */
 
 qn_status qn_pair_mean(const qn_pair_set *pairs, const double *values, int64_t n_words,
                        qn_measure *out) {

@@ -1,5 +1,6 @@
 #include "lens/pair_sample.h"
 
+#include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -7,7 +8,8 @@
 #include "quern/philox.h"
 
 enum {
-    BINS = 64, /* powers of two of a count */
+    NEAREST = 16, /* words that count as frequent as one, itself among them */
+    SHUFFLED = 8, /* pairs, as frequent in their second words, that exchange them */
     ATTEMPTS = 16
 };
 
@@ -15,9 +17,9 @@ typedef struct maker {
     qn_pair_sample *sample;
     const qn_word_pairs *synonyms, *antonyms;
     uint64_t seed, drawn;
-    int32_t *binned;         /* (n_words) words by bin, ascending */
-    int64_t first[BINS + 1]; /* of each bin in `binned` */
-    uint64_t *related;       /* sorted keys of pairs of words that are either relation */
+    int32_t *ranked;   /* (n_words) words, rarest first */
+    int64_t *rank_of;  /* (n_words) */
+    uint64_t *related; /* sorted keys of pairs of words that are either relation */
     int64_t n_related;
 } maker;
 
@@ -25,8 +27,7 @@ static qn_status no_memory(int64_t count) {
     return qn_error(QN_CODE_MEMORY, "no memory for %lld words and their pairs", (long long)count);
 }
 
-/* ---- words -------------------------------------------------------------------------------------
- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 static qn_status count_tokens(qn_model *model, const qn_probe_text *text, int64_t V,
                               int64_t *counts) {
@@ -86,23 +87,34 @@ static qn_status choose_words(qn_model *model, const qn_probe_text *text, maker 
     return status;
 }
 
-/* ---- words that are as frequent ---------------------------------------------------------------
- */
+/* ---- words that are as frequent -------------------------------------------------------------- */
 
-static int bin_of(const qn_pair_sample *s, int32_t word) {
-    int bin = 0;
-    while (s->counts[word] >> (bin + 1)) bin++;
-    return bin;
+typedef struct frequency {
+    int64_t count, index;
+} frequency;
+
+static int by_frequency(const void *x, const void *y) {
+    const frequency *a = x, *b = y;
+    if (a->count != b->count) return a->count < b->count ? -1 : 1;
+    return (a->index > b->index) - (a->index < b->index);
 }
 
-static void fill_bins(maker *m) {
-    int64_t at = 0;
-    for (int bin = 0; bin < BINS; bin++) {
-        m->first[bin] = at;
-        for (int32_t w = 0; w < m->sample->n_words; w++)
-            if (bin_of(m->sample, w) == bin) m->binned[at++] = w;
+static qn_status rank_words(maker *m) {
+    const int64_t n = m->sample->n_words;
+    frequency *words = malloc((size_t)(n + 1) * sizeof *words);
+    m->ranked = malloc((size_t)(n + 1) * sizeof *m->ranked);
+    m->rank_of = malloc((size_t)(n + 1) * sizeof *m->rank_of);
+    const bool room = words && m->ranked && m->rank_of;
+    if (room) {
+        for (int64_t w = 0; w < n; w++) words[w] = (frequency){m->sample->counts[w], w};
+        qsort(words, (size_t)n, sizeof *words, by_frequency);
+        for (int64_t rank = 0; rank < n; rank++) {
+            m->ranked[rank] = (int32_t)words[rank].index;
+            m->rank_of[words[rank].index] = rank;
+        }
     }
-    m->first[BINS] = at;
+    free(words);
+    return room ? QN_OK : no_memory(n);
 }
 
 /* In [0, n). */
@@ -111,13 +123,21 @@ static int64_t draw(maker *m, int64_t n) {
     return (int64_t)(qn_uniform(words.x[0]) * (double)n);
 }
 
+/* One of the words nearest in rank by the ratio of their counts. */
 static int32_t draw_like(maker *m, int32_t word) {
-    const int bin = bin_of(m->sample, word);
-    return m->binned[m->first[bin] + draw(m, m->first[bin + 1] - m->first[bin])];
+    const int64_t *counts = m->sample->counts, n = m->sample->n_words;
+    const double count = (double)counts[word];
+    int64_t low = m->rank_of[word], high = low;
+    while (high - low + 1 < NEAREST && high - low + 1 < n) {
+        const double rarer = low ? count / (double)counts[m->ranked[low - 1]] : INFINITY;
+        const double commoner =
+            high + 1 < n ? (double)counts[m->ranked[high + 1]] / count : INFINITY;
+        rarer < commoner ? low-- : high++;
+    }
+    return m->ranked[low + draw(m, high - low + 1)];
 }
 
-/* ---- relations ----------------------------------------------------------------------------------
- */
+/* ---- relations ------------------------------------------------------------------------------- */
 
 static uint64_t key_of(int32_t a, int32_t b) {
     return a < b ? (uint64_t)a << 32 | (uint64_t)b : (uint64_t)b << 32 | (uint64_t)a;
@@ -158,8 +178,7 @@ static qn_status relate(maker *m) {
     return QN_OK;
 }
 
-/* ---- pairs to compare with ----------------------------------------------------------------------
- */
+/* ---- pairs to compare with ------------------------------------------------------------------- */
 
 static qn_status match(maker *m, const qn_pair_set *pairs, qn_pair_set *out) {
     out->items = malloc((size_t)(pairs->count * QN_MATCHED_PER_PAIR + 1) * sizeof *out->items);
@@ -168,7 +187,8 @@ static qn_status match(maker *m, const qn_pair_set *pairs, qn_pair_set *out) {
         const qn_word_pair p = pairs->items[i / QN_MATCHED_PER_PAIR];
         for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
             const int32_t a = draw_like(m, p.a), b = draw_like(m, p.b);
-            if (!comparable(m, a, b)) continue;
+            const bool own = a == p.a || a == p.b || b == p.a || b == p.b;
+            if (own || !comparable(m, a, b)) continue;
             out->items[out->count++] = (qn_word_pair){a, b};
             break;
         }
@@ -176,15 +196,11 @@ static qn_status match(maker *m, const qn_pair_set *pairs, qn_pair_set *out) {
     return QN_OK;
 }
 
-/* Shuffles the second words of the pairs [0, count) whose words are in a bin (Fisher and Yates);
- * `places` has room for all of them. */
-static void shuffle_bin(maker *m, qn_pair_set *pairs, int bin, int64_t *places) {
-    int64_t n = 0;
-    for (int64_t i = 0; i < pairs->count; i++)
-        if (bin_of(m->sample, pairs->items[i].b) == bin) places[n++] = i;
+/* Shuffles the second words of the pairs at `places` (Fisher and Yates). */
+static void shuffle(maker *m, qn_pair_set *pairs, const frequency *places, int64_t n) {
     for (; n > 1; n--) {
-        int32_t *last = &pairs->items[places[n - 1]].b,
-                *other = &pairs->items[places[draw(m, n)]].b;
+        int32_t *last = &pairs->items[places[n - 1].index].b,
+                *other = &pairs->items[places[draw(m, n)].index].b;
         const int32_t word = *last;
         *last = *other;
         *other = word;
@@ -200,14 +216,20 @@ static void drop_incomparable(const maker *m, qn_pair_set *pairs) {
 }
 
 static qn_status pair_again(maker *m, const qn_pair_set *pairs, qn_pair_set *out) {
-    int64_t *places = malloc((size_t)(pairs->count + 1) * sizeof *places);
-    out->items = malloc((size_t)(pairs->count + 1) * sizeof *out->items);
+    const int64_t n = pairs->count;
+    frequency *places = malloc((size_t)(n + 1) * sizeof *places);
+    out->items = malloc((size_t)(n + 1) * sizeof *out->items);
     if (!places || !out->items) {
         free(places);
-        return no_memory(pairs->count);
+        return no_memory(n);
     }
-    for (int64_t i = 0; i < pairs->count; i++) out->items[out->count++] = pairs->items[i];
-    for (int bin = 0; bin < BINS; bin++) shuffle_bin(m, out, bin, places);
+    for (int64_t i = 0; i < n; i++) {
+        out->items[out->count++] = pairs->items[i];
+        places[i] = (frequency){m->rank_of[pairs->items[i].b], i};
+    }
+    qsort(places, (size_t)n, sizeof *places, by_frequency);
+    for (int64_t i = 0; i < n; i += SHUFFLED)
+        shuffle(m, out, places + i, n - i < SHUFFLED ? n - i : SHUFFLED);
     drop_incomparable(m, out);
     free(places);
     return QN_OK;
@@ -216,9 +238,7 @@ static qn_status pair_again(maker *m, const qn_pair_set *pairs, qn_pair_set *out
 static qn_status make(qn_model *model, const qn_probe_text *text, maker *m) {
     qn_pair_set *sets = m->sample->sets;
     QN_TRY(choose_words(model, text, m));
-    m->binned = malloc((size_t)(m->sample->n_words + 1) * sizeof *m->binned);
-    if (!m->binned) return no_memory(m->sample->n_words);
-    fill_bins(m);
+    QN_TRY(rank_words(m));
     QN_TRY(relate(m));
     QN_TRY(match(m, &sets[QN_SYNONYMS], &sets[QN_SYNONYMS_MATCHED]));
     QN_TRY(match(m, &sets[QN_ANTONYMS], &sets[QN_ANTONYMS_MATCHED]));
@@ -231,7 +251,8 @@ qn_status qn_pair_sample_make(qn_model *model, const qn_probe_text *text,
     *out = (qn_pair_sample){.vocab_size = qn_model_plan(model)->config.vocab_size};
     maker m = {.sample = out, .synonyms = synonyms, .antonyms = antonyms, .seed = seed};
     qn_status status = make(model, text, &m);
-    free(m.binned);
+    free(m.ranked);
+    free(m.rank_of);
     free(m.related);
     if (status) qn_pair_sample_free(out);
     return status;

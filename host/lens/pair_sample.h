@@ -38,8 +38,9 @@ typedef struct qn_pair_sample {
 
 /* Words are those of the pairs that the text has often enough, and their pairs. For each pair
  * (a,b), matched ones are (a',b') of two words, not known to be related, with a' as frequent as a
- * and b' as b: as many occurrences to the power of two below. Re-paired synonyms exchange their
- * second words among those that are as frequent. A function of its arguments and `seed`. */
+ * and b' as b: of the 16 nearest by the ratio of occurrences. Re-paired synonyms exchange their
+ * second words among eight pairs whose second words follow each other in frequency. A function of
+ * its arguments and `seed`. */
 qn_status qn_pair_sample_make(qn_model *model, const qn_probe_text *text,
                               const qn_word_pairs *synonyms, const qn_word_pairs *antonyms,
                               uint64_t seed, qn_pair_sample *out);

@@ -75,8 +75,7 @@ static qn_status run_pass(qn_model *model, sequences *s, bool repeat) {
     return qn_model_evaluate(model, &batch, &loss);
 }
 
-/* ---- sums of weights ---------------------------------------------------------------------------
- */
+/* ---- sums of weights ------------------------------------------------------------------------- */
 
 /* Sums of one head: weights on a key, what uniform weights give there, rows; and of the squares of
  * means over sequences. */

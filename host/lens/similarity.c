@@ -123,8 +123,7 @@ static void compare(similarity *s) {
         for (int64_t j = i; j < s->n_tiles; j++) add_tile(s, i, j);
 }
 
-/* ---- the figures ------------------------------------------------------------------------------
- */
+/* ---- the figures ----------------------------------------------------------------------------- */
 
 /* The baseline is the mean over all orders of one depth's tokens: that of a centred Gram matrix is
  * tr(K)/(n−1)·(I − 1/n), and its product with the other one tr(K_a)·tr(K_b)/(n−1). */

@@ -28,8 +28,7 @@ typedef struct probe {
     qn_lens_figures *out;
 } probe;
 
-/* ---- figures of one set of vectors --------------------------------------------------------------
- */
+/* ---- figures of one set of vectors ----------------------------------------------------------- */
 
 typedef struct names {
     const char *synonym_cosine, *synonym_auc, *antonym_cosine, *antonym_auc, *shuffled_auc;
@@ -97,8 +96,7 @@ static qn_status add_figures(probe *p, place at, const names *of, int64_t width)
     return add_auc(p, at, of->shuffled_auc, QN_SYNONYMS_REPAIRED, QN_SYNONYMS_MATCHED);
 }
 
-/* ---- the embeddings -----------------------------------------------------------------------------
- */
+/* ---- the embeddings -------------------------------------------------------------------------- */
 
 static qn_status measure_embeddings(probe *p) {
     const qn_param *wte = qn_params_find(qn_model_params(p->model), QN_WTE, -1);
@@ -113,8 +111,7 @@ static qn_status measure_embeddings(probe *p) {
     return status ? status : add_figures(p, (place){-1, -1}, &names_of_embedding, C);
 }
 
-/* ---- mean q and k of words ----------------------------------------------------------------------
- */
+/* ---- mean q and k of words ------------------------------------------------------------------- */
 
 /* Adds the heads of a layer that the last pass left to the sums (n_words, width) of words. */
 static qn_status add_heads(probe *p, const qn_batch *batch, int64_t layer, qn_head_part part,
@@ -163,9 +160,7 @@ static qn_status read_layers(probe *p, int64_t first, int64_t count) {
     return QN_OK;
 }
 
-/* ---- a head
- * --------------------------------------------------------------------------------------
- */
+/* ---- a head ---------------------------------------------------------------------------------- */
 
 /* A head's columns of means (n_words, width). */
 static void take_columns(probe *p, const double *means, int64_t width, int64_t first) {
@@ -210,9 +205,7 @@ static qn_status measure_layers(probe *p) {
     return QN_OK;
 }
 
-/* ---- setting up
- * ----------------------------------------------------------------------------------
- */
+/* ---- setting up ------------------------------------------------------------------------------ */
 
 /* The commonest words, each once; of equals the first. */
 static void choose_keys(probe *p) {

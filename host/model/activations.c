@@ -69,8 +69,7 @@ qn_status qn_model_read_heads(qn_model *m, int64_t layer, qn_head_part part, flo
     return qn_error(QN_CODE_INVALID, "part %d of heads: expected q, k or v", (int)part);
 }
 
-/* ---- the residual stream -----------------------------------------------------------------------
- */
+/* ---- the residual stream --------------------------------------------------------------------- */
 
 static qn_tensor residual(const qn_model *m, int64_t depth) {
     const bool last = depth == m->config.n_layers;
@@ -126,8 +125,7 @@ qn_status qn_model_read_logits(qn_model *m, int64_t depth, int64_t first, int64_
     return QN_OK;
 }
 
-/* ---- parameters --------------------------------------------------------------------------------
- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 qn_status qn_model_read_param(qn_model *m, const qn_param *param, float *out) {
     const qn_buffer_id id = m->plan.buffers[QN_BUF_PARAMS].name ? QN_BUF_PARAMS : QN_BUF_WEIGHTS;

@@ -60,8 +60,7 @@ typedef struct qn_inspect_place {
 qn_status qn_inspector_measure(const qn_inspector *inspector, qn_model *model,
                                const qn_inspect_place *place, qn_lens_figures *out);
 
-/* ---- the checkpoints of a run -----------------------------------------------------------------
- */
+/* ---- the checkpoints of a run ---------------------------------------------------------------- */
 
 typedef struct qn_inspect_target {
     char *folder;         /* with config.json and weights */

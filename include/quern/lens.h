@@ -59,8 +59,7 @@ qn_status qn_lens_end(qn_lens *lens);
  * until it is closed or begins again. */
 qn_status qn_lens_read(qn_lens *lens, const qn_lens_figure **figures, int64_t *count);
 
-/* ---- gradients --------------------------------------------------------------------------------
- */
+/* ---- gradients ------------------------------------------------------------------------------- */
 
 /* grad_norm_q and grad_norm_k of each layer (head −1), the norms of the gradients of Wq and Wk, and
  * grad_norm_embedding of the token embeddings (layer −1), of the gradients that a QN_PLAN_TRAIN

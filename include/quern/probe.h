@@ -45,12 +45,12 @@ qn_status qn_probe_weights(qn_model *model, int64_t layer, int64_t head, int64_t
  * by the rounding of fp32 alone, cosines of vectors of length 0. */
 qn_status qn_probe_geometry(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
 
-/* profile (b(Δ), Δ as `at`) and position_share of models with rotary positions; nothing of
- * others. */
+/* position_share, its error by the jackknife over 16 groups of sequences (NaN where one alone has
+ * scores); score_deviation, the root of the mean variance of the scores that a row sees; and of
+ * models with rotary positions profile (b(Δ), Δ as `at`). */
 qn_status qn_probe_distance(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
 
-/* ---- what a head is worth ---------------------------------------------------------------------
- */
+/* ---- what a head is worth -------------------------------------------------------------------- */
 
 /* Mean loss of the text in nats a token. */
 qn_status qn_probe_loss(qn_model *model, const qn_probe_text *text, double *loss);
@@ -65,8 +65,7 @@ qn_status qn_ablation_undo(qn_ablation *ablation); /* and frees it */
 qn_status qn_probe_ablation(qn_model *model, const qn_probe_text *text, int64_t layer, int64_t head,
                             qn_lens_figures *out);
 
-/* ---- the residual stream -----------------------------------------------------------------------
- */
+/* ---- the residual stream --------------------------------------------------------------------- */
 
 /* lens_accuracy, lens_loss, lens_entropy, lens_kl at each depth 0 … n_layers, as `layer`
  * (nostalgebraist's logit lens); and lens_word_accuracy of the targets that begin a word, where
@@ -79,8 +78,7 @@ qn_status qn_probe_logit_lens(qn_model *model, const qn_probe_text *text, const 
  * text (Kornblith et al. 1905.00414). Of L layers it holds 4·(L + 1)·n·C bytes. */
 qn_status qn_probe_similarity(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
 
-/* ---- parameters -------------------------------------------------------------------------------
- */
+/* ---- parameters ------------------------------------------------------------------------------ */
 
 /* Wq, Wk and the embeddings as they were. */
 typedef struct qn_probe_origin qn_probe_origin;
@@ -93,8 +91,7 @@ void qn_probe_origin_free(qn_probe_origin *origin);
  * parameters it has now. */
 qn_status qn_probe_change(qn_model *model, const qn_probe_origin *origin, qn_lens_figures *out);
 
-/* ---- words --------------------------------------------------------------------------------------
- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 /* {q,k,row,embedding}_{synonym,antonym}_{cosine,auc} and {q,k,row,embedding}_shuffled_auc, of the
  * mean vectors of words over their occurrences in the text, less the mean of all words: of a head

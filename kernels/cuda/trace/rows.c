@@ -5,8 +5,7 @@
 
 #include "trace/kernel_name.h"
 
-/* ---- whose what ran is ------------------------------------------------------------------------
- */
+/* ---- whose what ran is ----------------------------------------------------------------------- */
 
 static int by_correlation(const void *a, const void *b) {
     const uint32_t x = ((const qn_api_call *)a)->correlation;
@@ -103,8 +102,7 @@ void qn_trace_rows_free(qn_trace_rows *rows) {
     *rows = (qn_trace_rows){0};
 }
 
-/* ---- busy ---------------------------------------------------------------------------------------
- */
+/* ---- busy ------------------------------------------------------------------------------------ */
 
 static int by_begin(const void *a, const void *b) {
     const uint64_t x = ((const qn_activity *)a)->begin, y = ((const qn_activity *)b)->begin;

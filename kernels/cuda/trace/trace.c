@@ -24,8 +24,7 @@ typedef struct trace {
 
 static trace *of_trace(qn_trace *t) { return (trace *)t; }
 
-/* ---- ranges -----------------------------------------------------------------------------------
- */
+/* ---- ranges ---------------------------------------------------------------------------------- */
 
 /* 0, which no range has, where there is no memory for another name. */
 static uint64_t number_of(trace *t, const char *name) {
@@ -57,8 +56,7 @@ void qn_cuda_trace_pop(qn_trace *base) {
                                                            NULL);
 }
 
-/* ---- from start to stop -----------------------------------------------------------------------
- */
+/* ---- from start to stop ---------------------------------------------------------------------- */
 
 /* Has CUPTI deliver the records of all that was launched. Buffers whose records are not complete
  * come as well: the device has nothing left to do, so that such a record would stay so. */
@@ -116,8 +114,7 @@ static qn_status read_rows(qn_trace *base, qn_trace_reading *out) {
     return QN_OK;
 }
 
-/* ---- opening ----------------------------------------------------------------------------------
- */
+/* ---- opening --------------------------------------------------------------------------------- */
 
 /* CUPTI names the range of each record of a call, so it has to record the calls as well. */
 static const CUpti_ActivityKind kinds[] = {CUPTI_ACTIVITY_KIND_CONCURRENT_KERNEL,

@@ -1,4 +1,7 @@
 // test_patterns.cc: heads that attend to a planted distance, and scores as a function of distance.
+#include <cmath>
+#include <map>
+
 #include "figures.h"
 #include "planted_model.h"
 #include "quern/activations.h"
@@ -132,7 +135,56 @@ TEST(Distance, OfEqualVectorsTheProfileIsTheScoreOfThePass) {
     EXPECT_EQ(f.all("profile", 1, head).size(), 35u); // 0 to 32, 34, 37
 }
 
-// The same by a sum over all pairs, from what attention read.
+// ---- scores by distance, as sums over all pairs of what attention read ----------------------
+
+struct Score {
+    int64_t sequence, row, distance;
+    double value;
+};
+
+/* Of a head of layer 1 of a model with windows of 11 and two heads to a key, after a pass. */
+std::vector<Score> all_scores(SmallModel &m, const Text &text, int64_t head) {
+    const int64_t D = m.config.head_dim, Hq = m.config.n_heads, Hkv = m.config.n_kv_heads;
+    const int64_t window = m.config.sliding_window ? m.config.sliding_window : (int64_t)kLength;
+    std::vector<float> q(kSequences * kLength * Hq * D), k(kSequences * kLength * Hkv * D);
+    double loss;
+    EXPECT_OK(qn_model_evaluate(m.model, &text.view_of, &loss));
+    EXPECT_OK(qn_model_read_heads(m.model, 1, QN_HEAD_Q, q.data()));
+    EXPECT_OK(qn_model_read_heads(m.model, 1, QN_HEAD_K, k.data()));
+    std::vector<Score> scores;
+    for (int64_t b = 0; b < kSequences; b++) {
+        for (int64_t i = 0; i < kLength; i++) {
+            if (text.batch.targets[b * kLength + i] < 0) continue;
+            for (int64_t j = std::max<int64_t>(0, i - window + 1); j <= i; j++) {
+                double s = 0;
+                for (int64_t d = 0; d < D; d++)
+                    s += (double)q[((b * kLength + i) * Hq + head) * D + d] *
+                         k[((b * kLength + j) * Hkv + head * Hkv / Hq) * D + d];
+                scores.push_back({b, i, i - j, s / std::sqrt((double)D)});
+            }
+        }
+    }
+    return scores;
+}
+
+double share_of(const std::vector<Score> &scores, int64_t but_sequence, int64_t *distances) {
+    std::map<int64_t, std::vector<double>> by_distance;
+    double n = 0, mean = 0, all = 0, between = 0;
+    for (const Score &s : scores) {
+        if (s.sequence == but_sequence) continue;
+        by_distance[s.distance].push_back(s.value);
+        n++, mean += s.value;
+    }
+    mean /= n;
+    for (const auto &[distance, group] : by_distance) {
+        double sum = 0;
+        for (double s : group) sum += s - mean, all += (s - mean) * (s - mean);
+        between += sum * sum / (double)group.size();
+    }
+    *distances = (int64_t)by_distance.size();
+    return between / all;
+}
+
 TEST(Distance, TheShareOfPositionAgreesWithAllPairs) {
     qn_config config = with_window(with_groups(small_config("MistralForCausalLM")));
     config.sliding_window = 11;
@@ -140,47 +192,63 @@ TEST(Distance, TheShareOfPositionAgreesWithAllPairs) {
     const Text text(m.config);
     Figures f;
     ASSERT_OK(qn_probe_distance(m.model, &text.text, &f.list));
-    double loss;
-    ASSERT_OK(qn_model_evaluate(m.model, &text.view_of, &loss));
-    std::vector<float> q(kSequences * kLength * 4 * 8), k(kSequences * kLength * 2 * 8);
-    ASSERT_OK(qn_model_read_heads(m.model, 1, QN_HEAD_Q, q.data()));
-    ASSERT_OK(qn_model_read_heads(m.model, 1, QN_HEAD_K, k.data()));
-    const int64_t head = 3;
-    std::vector<std::vector<double>> by_distance(kLength);
-    for (int64_t b = 0; b < kSequences; b++) {
-        for (int64_t i = 0; i < kLength; i++) {
-            if (text.batch.targets[b * kLength + i] < 0) continue;
-            for (int64_t j = std::max<int64_t>(0, i - 10); j <= i; j++) {
-                double s = 0;
-                for (int64_t d = 0; d < 8; d++)
-                    s += (double)q[((b * kLength + i) * 4 + head) * 8 + d] *
-                         k[((b * kLength + j) * 2 + head / 2) * 8 + d];
-                by_distance[i - j].push_back(s / std::sqrt(8.0));
-            }
-        }
-    }
-    double n = 0, mean = 0, all = 0, between = 0, groups = 0;
-    for (const auto &group : by_distance)
-        for (double s : group) n++, mean += s;
-    mean /= n;
-    for (const auto &group : by_distance) {
-        double sum = 0;
-        for (double s : group) sum += s - mean, all += (s - mean) * (s - mean);
-        if (!group.empty()) between += sum * sum / (double)group.size(), groups++;
-    }
-    const qn_lens_figure share = f.at("position_share", 1, head);
-    EXPECT_NEAR(share.value, between / all, 1e-9);
+    const std::vector<Score> scores = all_scores(m, text, 3);
+    const double n = (double)scores.size();
+    const qn_lens_figure share = f.at("position_share", 1, 3);
+    int64_t distances;
+    EXPECT_NEAR(share.value, share_of(scores, -1, &distances), 1e-9);
     EXPECT_EQ(share.n, (int64_t)n);
-    EXPECT_EQ(groups, 11);
-    EXPECT_NEAR(share.baseline, (groups - 1) / (n - 1), 1e-12);
+    EXPECT_EQ(distances, 11);
+    EXPECT_NEAR(share.baseline, ((double)distances - 1) / (n - 1), 1e-12);
+
+    double mean = 0, squares = 0, without[kSequences];
+    for (int64_t b = 0; b < kSequences; b++)
+        mean += (without[b] = share_of(scores, b, &distances)) / kSequences;
+    for (double each : without) squares += (each - mean) * (each - mean);
+    EXPECT_GT(share.error, 0);
+    EXPECT_NEAR(share.error, std::sqrt(squares * (kSequences - 1) / kSequences), 1e-9);
 }
 
-TEST(Distance, IsOfRotaryModelsAlone) {
+TEST(Distance, TheDeviationOfScoresIsThatOfRows) {
+    SmallModel m(with_groups(small_config("LlamaForCausalLM")), inspected());
+    const Text text(m.config);
+    Figures f;
+    ASSERT_OK(qn_probe_distance(m.model, &text.text, &f.list));
+    std::map<std::pair<int64_t, int64_t>, std::vector<double>> rows;
+    for (const Score &s : all_scores(m, text, 2)) rows[{s.sequence, s.row}].push_back(s.value);
+    double sum = 0, n = 0;
+    for (const auto &[place, row] : rows) {
+        if (row.size() < 2) continue;
+        double mean = 0, variance = 0;
+        for (double s : row) mean += s / (double)row.size();
+        for (double s : row) variance += (s - mean) * (s - mean) / (double)row.size();
+        sum += variance, n++;
+    }
+    const qn_lens_figure deviation = f.at("score_deviation", 1, 2);
+    EXPECT_NEAR(deviation.value, std::sqrt(sum / n), 1e-9);
+    EXPECT_EQ(deviation.n, (int64_t)n);
+}
+
+TEST(Distance, OneSequenceHasNoError) {
+    SmallModel m(small_config("LlamaForCausalLM"), small_options(1, kLength, QN_PLAN_INSPECT));
+    const reference::Batch batch = random_batch(m.config, 1, kLength, 3, 0);
+    const qn_batch seen = view(batch);
+    const qn_probe_text text = {&seen, 1};
+    Figures f;
+    ASSERT_OK(qn_probe_distance(m.model, &text, &f.list));
+    EXPECT_GT(f.value("position_share", 1, 0), 0);
+    EXPECT_TRUE(std::isnan(f.at("position_share", 1, 0).error));
+}
+
+TEST(Distance, ModelsWithoutRotationHaveNoProfile) {
     SmallModel m(small_config("GPT2LMHeadModel"), inspected());
     const Text text(m.config);
     Figures f;
     ASSERT_OK(qn_probe_distance(m.model, &text.text, &f.list));
-    EXPECT_EQ(f.list.count, 0);
+    int64_t distances;
+    EXPECT_NEAR(f.value("position_share", 1, 0), share_of(all_scores(m, text, 0), -1, &distances),
+                1e-9);
+    EXPECT_TRUE(f.all("profile", 1, 0).empty());
 }
 
 } // namespace
