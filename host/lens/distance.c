@@ -19,10 +19,13 @@ typedef struct scores {
     double square;  /* of all of them */
 } scores;
 
+/* Scores as attention makes them, and those of the same q and k before rotation. */
+enum { TURNED, UNTURNED, N_KINDS };
+
 /* Of one head: the sum of its q and k before rotation, and its scores by groups of sequences. */
 typedef struct sums {
     double *q, *k; /* (D) */
-    scores group[GROUPS];
+    scores group[N_KINDS][GROUPS];
     double row_variance; /* summed over rows that see two keys and more */
     int64_t tokens, rows;
 } sums;
@@ -37,19 +40,20 @@ typedef struct probe {
 /* ---- memory ---------------------------------------------------------------------------------- */
 
 static qn_status open_sums(sums *s, int64_t D, int64_t T) {
-    s->q = calloc((size_t)(2 * D + GROUPS * T), sizeof *s->q);
-    int64_t *pairs = s->group[0].pairs = calloc((size_t)(GROUPS * T), sizeof *pairs);
+    s->q = calloc((size_t)(2 * D + N_KINDS * GROUPS * T), sizeof *s->q);
+    int64_t *pairs = s->group[0][0].pairs = calloc((size_t)(N_KINDS * GROUPS * T), sizeof *pairs);
     if (!s->q || !pairs) return qn_error(QN_CODE_MEMORY, "no host memory for scores by distance");
     s->k = s->q + D;
-    for (int g = 0; g < GROUPS; g++)
-        s->group[g] = (scores){.sum = s->k + D + g * T, .pairs = pairs + g * T};
+    for (int i = 0; i < N_KINDS * GROUPS; i++)
+        s->group[i / GROUPS][i % GROUPS] =
+            (scores){.sum = s->k + D + i * T, .pairs = pairs + i * T};
     return QN_OK;
 }
 
 static void close_probe(probe *p) {
     for (int64_t i = 0; p->of_head && i < p->n_layers * p->heads.n_heads; i++) {
         free(p->of_head[i].q);
-        free(p->of_head[i].group[0].pairs);
+        free(p->of_head[i].group[0][0].pairs);
     }
     free(p->of_head);
     free(p->row);
@@ -80,10 +84,10 @@ static void add_vectors(probe *p, sums *to, int64_t head, int64_t b, int64_t i) 
     to->tokens++;
 }
 
-static void add_scores(probe *p, sums *to, int64_t head, int64_t b, int64_t i,
+static void add_scores(probe *p, sums *to, int kind, int64_t head, int64_t b, int64_t i,
                        const int32_t *doc_start) {
     const int64_t first = qn_heads_first_key(&p->heads, doc_start, i), n = i + 1 - first;
-    scores *group = &to->group[(p->sequence + b) % GROUPS];
+    scores *group = &to->group[kind][(p->sequence + b) % GROUPS];
     double sum = 0, square = 0;
     qn_heads_scores(&p->heads, head, b, i, first, p->row);
     for (int64_t j = first; j <= i; j++) {
@@ -94,19 +98,22 @@ static void add_scores(probe *p, sums *to, int64_t head, int64_t b, int64_t i,
         square += score * score;
     }
     group->square += square;
-    if (n < 2) return;
+    if (kind != TURNED || n < 2) return;
     to->row_variance += (square - sum * sum / (double)n) / (double)n;
     to->rows++;
 }
 
-/* Rows whose target counts, of a sequence. */
-static void add_sequence(probe *p, sums *to, int64_t head, int64_t b, const qn_batch *batch) {
-    const int64_t T = p->heads.T, at = b * T;
+/* Rows whose target counts, of all heads of a layer. */
+static void add_layer(probe *p, sums *of_layer, int kind, const qn_batch *batch) {
+    const int64_t T = p->heads.T, n_heads = p->heads.n_heads;
     const bool documents = qn_model_plan(p->heads.model)->options.documents;
-    for (int64_t i = 0; i < T; i++) {
-        if (batch->targets[at + i] < 0) continue;
-        add_vectors(p, to, head, b, i);
-        add_scores(p, to, head, b, i, documents ? batch->doc_start + at : NULL);
+    for (int64_t n = 0; n < p->heads.B * T; n++) {
+        const int64_t b = n / T, i = n % T;
+        const int32_t *doc_start = documents ? batch->doc_start + b * T : NULL;
+        for (int64_t h = 0; h < n_heads && batch->targets[n] >= 0; h++) {
+            if (kind == TURNED) add_vectors(p, &of_layer[h], h, b, i);
+            add_scores(p, &of_layer[h], kind, h, b, i, doc_start);
+        }
     }
 }
 
@@ -114,10 +121,12 @@ static qn_status add_batch(probe *p, const qn_batch *batch) {
     double loss;
     QN_TRY(qn_model_evaluate(p->heads.model, batch, &loss));
     for (int64_t l = 0; l < p->n_layers; l++) {
+        sums *of_layer = &p->of_head[l * p->heads.n_heads];
         QN_TRY(qn_heads_read(&p->heads, l));
-        for (int64_t h = 0; h < p->heads.n_heads; h++)
-            for (int64_t b = 0; b < p->heads.B; b++)
-                add_sequence(p, &p->of_head[l * p->heads.n_heads + h], h, b, batch);
+        add_layer(p, of_layer, TURNED, batch);
+        if (!p->heads.rotation.turns) continue;
+        qn_heads_turn_back(&p->heads);
+        add_layer(p, of_layer, UNTURNED, batch);
     }
     p->sequence += p->heads.B;
     return QN_OK;
@@ -158,33 +167,26 @@ static qn_status add_profile(const qn_heads *s, const sums *of, qn_lens_figure f
     return QN_OK;
 }
 
-typedef struct share {
-    double value, chance; /* NaN where all scores are one */
-    int64_t pairs;
-} share;
-
-/* Var(E[s|Δ]) / Var(s) without one group of sequences (-1: of all), and what it is on average
- * where the scores are dealt out anew: of n pairs at g distances, (g − 1)/(n − 1). */
-static share share_without(const sums *of, int64_t T, int left_out) {
-    double score = 0, square = 0, between = 0, pairs = 0, distances = 0;
-    for (int g = 0; g < GROUPS; g++) square += g == left_out ? 0 : of->group[g].square;
+/* Var(E[s|Δ]) / Var(s) without one group of sequences (-1: of all); NaN where all scores are one.
+ * *pairs: how many. */
+static double share_without(const scores *group, int64_t T, int left_out, int64_t *pairs) {
+    double score = 0, square = 0, between = 0, n = 0;
+    for (int g = 0; g < GROUPS; g++) square += g == left_out ? 0 : group[g].square;
     for (int64_t d = 0; d < T; d++) {
-        double sum = 0, n = 0;
+        double sum = 0, count = 0;
         for (int g = 0; g < GROUPS; g++) {
             if (g == left_out) continue;
-            sum += of->group[g].sum[d];
-            n += (double)of->group[g].pairs[d];
+            sum += group[g].sum[d];
+            count += (double)group[g].pairs[d];
         }
-        if (n == 0) continue;
+        if (count == 0) continue;
         score += sum;
-        between += sum * sum / n;
-        pairs += n;
-        distances++;
+        between += sum * sum / count;
+        n += count;
     }
-    if (pairs < 2) return (share){(double)NAN, (double)NAN, (int64_t)pairs};
-    const double centre = score * score / pairs, all = square - centre;
-    return (share){all > 0 ? (between - centre) / all : (double)NAN, (distances - 1) / (pairs - 1),
-                   (int64_t)pairs};
+    *pairs = (int64_t)n;
+    const double centre = n > 0 ? score * score / n : 0, all = square - centre;
+    return all > 0 ? (between - centre) / all : (double)NAN;
 }
 
 static bool is_empty(const scores *group, int64_t T) {
@@ -194,28 +196,29 @@ static bool is_empty(const scores *group, int64_t T) {
 }
 
 /* The jackknife that leaves out one group of sequences at a time; NaN where there is one alone. */
-static double error_of_share(const sums *of, int64_t T) {
+static double error_of_share(const scores *group, int64_t T) {
     double sum = 0, square = 0, n = 0;
     for (int g = 0; g < GROUPS; g++) {
-        if (is_empty(&of->group[g], T)) continue;
-        const double value = share_without(of, T, g).value;
+        if (is_empty(&group[g], T)) continue;
+        int64_t pairs;
+        const double value = share_without(group, T, g, &pairs);
         sum += value;
         square += value * value;
         n++;
     }
-    const double spread = fmax(square - sum * sum / n, 0);
-    return n > 1 ? sqrt(spread * (n - 1) / n) : (double)NAN;
+    const double spread = square - sum * sum / n;
+    return n > 1 ? sqrt((spread < 0 ? 0 : spread) * (n - 1) / n) : (double)NAN;
 }
 
 static qn_status add_share(const qn_heads *s, const sums *of, qn_lens_figure f,
                            qn_lens_figures *out) {
-    const share share = share_without(of, s->T, -1);
+    int64_t same_pairs;
     f.metric = "position_share";
     f.at = -1;
-    f.n = share.pairs;
-    f.value = share.value;
-    f.baseline = share.chance;
-    f.error = error_of_share(of, s->T);
+    f.value = share_without(of->group[TURNED], s->T, -1, &f.n);
+    f.error = error_of_share(of->group[TURNED], s->T);
+    f.baseline =
+        s->rotation.turns ? share_without(of->group[UNTURNED], s->T, -1, &same_pairs) : (double)NAN;
     return qn_lens_add(out, f);
 }
 
@@ -223,7 +226,8 @@ static qn_status add_deviation(const sums *of, qn_lens_figure f, qn_lens_figures
     f.metric = "score_deviation";
     f.at = -1;
     f.n = of->rows;
-    f.value = of->rows ? sqrt(fmax(of->row_variance, 0) / (double)of->rows) : (double)NAN;
+    const double variance = of->row_variance / (double)of->rows;
+    f.value = of->rows ? sqrt(variance < 0 ? 0 : variance) : (double)NAN;
     f.baseline = (double)NAN;
     return qn_lens_add(out, f);
 }

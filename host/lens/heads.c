@@ -36,6 +36,16 @@ qn_status qn_heads_read(qn_heads *heads, int64_t layer) {
     return qn_model_read_heads(heads->model, layer, QN_HEAD_K, heads->k);
 }
 
+void qn_heads_turn_back(qn_heads *s) {
+    const int64_t D = s->head_dim;
+    for (int64_t n = 0; n < s->B * s->T; n++) {
+        for (int64_t h = 0; h < s->n_heads; h++)
+            qn_rotation_undo(&s->rotation, n % s->T, s->q + (n * s->n_heads + h) * D);
+        for (int64_t h = 0; h < s->n_kv_heads; h++)
+            qn_rotation_undo(&s->rotation, n % s->T, s->k + (n * s->n_kv_heads + h) * D);
+    }
+}
+
 int64_t qn_heads_first_key(const qn_heads *s, const int32_t *doc_start, int64_t i) {
     const int64_t document = doc_start ? doc_start[i] : 0;
     const int64_t near = s->window ? i - s->window + 1 : 0;

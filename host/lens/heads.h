@@ -21,6 +21,9 @@ void qn_heads_close(qn_heads *heads);
 /* Fills q and k from a layer of the last pass. */
 qn_status qn_heads_read(qn_heads *heads, int64_t layer);
 
+/* q and k become what they were before rotary positions. */
+void qn_heads_turn_back(qn_heads *heads);
+
 /* q of a head, and the k that this head reads, of token n. */
 static inline const float *qn_heads_q(const qn_heads *s, int64_t n, int64_t head) {
     return s->q + (n * s->n_heads + head) * s->head_dim;

@@ -26,6 +26,17 @@ void qn_rotation_free(qn_rotation *r) {
     *r = (qn_rotation){0};
 }
 
+void qn_rotation_undo(const qn_rotation *r, int64_t position, float *x) {
+    const int64_t half = r->head_dim / 2;
+    if (!r->turns) return;
+    const double *c = r->turns + position * r->head_dim, *s = c + half;
+    for (int64_t i = 0; i < half; i++) {
+        const double first = (double)x[i], second = (double)x[half + i];
+        x[i] = (float)(first * c[i] + second * s[i]);
+        x[half + i] = (float)(second * c[i] - first * s[i]);
+    }
+}
+
 void qn_rotation_add_undone(const qn_rotation *r, int64_t position, const float *x, double *sum) {
     const int64_t half = r->head_dim / 2;
     if (!r->turns) {

@@ -13,6 +13,9 @@ typedef struct qn_rotation {
 qn_status qn_rotation_make(const qn_plan *plan, qn_rotation *out);
 void qn_rotation_free(qn_rotation *rotation);
 
+/* Turns a head's vector x (head_dim) at a position back. */
+void qn_rotation_undo(const qn_rotation *rotation, int64_t position, float *x);
+
 /* Adds a head's vector x at a position, turned back, to sum; (head_dim) each. */
 void qn_rotation_add_undone(const qn_rotation *rotation, int64_t position, const float *x,
                             double *sum);

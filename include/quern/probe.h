@@ -46,8 +46,9 @@ qn_status qn_probe_weights(qn_model *model, int64_t layer, int64_t head, int64_t
 qn_status qn_probe_geometry(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
 
 /* position_share, its error by the jackknife over 16 groups of sequences (NaN where one alone has
- * scores); score_deviation, the root of the mean variance of the scores that a row sees; and of
- * models with rotary positions profile (b(Δ), Δ as `at`). */
+ * scores), its baseline that of the same q and k before rotation (NaN where nothing rotates);
+ * score_deviation, the root of the mean variance of the scores that a row sees; and of models with
+ * rotary positions profile (b(Δ), Δ as `at`). */
 qn_status qn_probe_distance(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
 
 /* ---- what a head is worth -------------------------------------------------------------------- */

@@ -142,8 +142,23 @@ struct Score {
     double value;
 };
 
-/* Of a head of layer 1 of a model with windows of 11 and two heads to a key, after a pass. */
-std::vector<Score> all_scores(SmallModel &m, const Text &text, int64_t head) {
+// Turns x (n, heads, D) at positions n % kLength back.
+void turn_back(const qn_config &c, int64_t heads, std::vector<float> &x) {
+    const int64_t D = c.head_dim, half = D / 2;
+    for (size_t v = 0; v < x.size() / D; v++) {
+        for (int64_t i = 0; i < half; i++) {
+            const double position = (double)((int64_t)v / heads % kLength);
+            const double angle = position * std::pow(c.rope_theta, -2.0 * (double)i / (double)D);
+            const double a = x[v * D + i], b = x[v * D + half + i];
+            x[v * D + i] = (float)(a * std::cos(angle) + b * std::sin(angle));
+            x[v * D + half + i] = (float)(b * std::cos(angle) - a * std::sin(angle));
+        }
+    }
+}
+
+// Of a head of layer 1, after a pass; of q and k before rotation, where that is asked for.
+std::vector<Score> all_scores(SmallModel &m, const Text &text, int64_t head,
+                              bool unturned = false) {
     const int64_t D = m.config.head_dim, Hq = m.config.n_heads, Hkv = m.config.n_kv_heads;
     const int64_t window = m.config.sliding_window ? m.config.sliding_window : (int64_t)kLength;
     std::vector<float> q(kSequences * kLength * Hq * D), k(kSequences * kLength * Hkv * D);
@@ -151,6 +166,7 @@ std::vector<Score> all_scores(SmallModel &m, const Text &text, int64_t head) {
     EXPECT_OK(qn_model_evaluate(m.model, &text.view_of, &loss));
     EXPECT_OK(qn_model_read_heads(m.model, 1, QN_HEAD_Q, q.data()));
     EXPECT_OK(qn_model_read_heads(m.model, 1, QN_HEAD_K, k.data()));
+    if (unturned) turn_back(m.config, Hq, q), turn_back(m.config, Hkv, k);
     std::vector<Score> scores;
     for (int64_t b = 0; b < kSequences; b++) {
         for (int64_t i = 0; i < kLength; i++) {
@@ -199,7 +215,8 @@ TEST(Distance, TheShareOfPositionAgreesWithAllPairs) {
     EXPECT_NEAR(share.value, share_of(scores, -1, &distances), 1e-9);
     EXPECT_EQ(share.n, (int64_t)n);
     EXPECT_EQ(distances, 11);
-    EXPECT_NEAR(share.baseline, ((double)distances - 1) / (n - 1), 1e-12);
+    EXPECT_NEAR(share.baseline, share_of(all_scores(m, text, 3, true), -1, &distances), 1e-6);
+    EXPECT_GT(std::abs(share.baseline - share.value), 1e-3);
 
     double mean = 0, squares = 0, without[kSequences];
     for (int64_t b = 0; b < kSequences; b++)
