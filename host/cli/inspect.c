@@ -19,14 +19,15 @@ static const char doc[] =
     "Probes trained models: what the heads attend to, how q and k spread, how much of a score is "
     "position, what each layer knows of the next token, whether synonyms draw together.\n"
     "With --run, every checkpoint of --lens-probes and the newest of all, into the run's "
-    "inspect.jsonl and pictures.jsonl, which scripts/report.py draws; the table is of the last. "
+    "inspect.jsonl and pictures.jsonl, which scripts/report.py draws; the table is of the last. An "
+    "inspection of one checkpoint or of some parts leaves these as they are. "
     "Ablation, a pass for every head, is of the last alone. "
     "docs/lens.md has every metric."
     "\v"
     "Examples:\n"
     "  quern inspect --run runs/first\n"
     "  quern inspect --run runs/first --checkpoint 512 --parts patterns,ablation --ablate 1.3\n"
-    "  quern inspect --run runs/first --sentence \"The cat sat on the mat\" --parts pictures\n"
+    "  quern inspect --run runs/first --sentence \"The cat sat on the mat\"\n"
     "  quern inspect --model path/to/hf-folder --data data/austen --out found";
 
 enum {
@@ -46,8 +47,8 @@ enum {
 static const struct argp_option options[] = {
     {"data", KEY_DATA, "DIR", 0, "data folder (default: the run's)", 2},
     {"out", KEY_OUT, "DIR", 0,
-     "folder for inspect.jsonl and pictures.jsonl (default: the run; none with --checkpoint or "
-     "--model)",
+     "folder for inspect.jsonl and pictures.jsonl (default: the run; none with --checkpoint, "
+     "--parts, --ablate or --model)",
      2},
     {"parts", KEY_PARTS, "LIST", 0,
      "what to measure: patterns, geometry, distance, ablation, logit-lens, similarity, synonyms, "
@@ -68,6 +69,7 @@ static const struct argp_option options[] = {
 
 enum {
     MOST_SENTENCES = 16,
+    ALL_PARTS = (1 << QN_N_INSPECT_PARTS) - 1,
     DEFAULT_SEQ_LEN = 256 /* scores of a probe are T²; nothing it says needs longer sequences */
 };
 
@@ -191,7 +193,7 @@ static void note(void *context, const char *message) {
 static qn_status complete(const arguments *a, qn_train_options *run) {
     qn_options_default(run);
     run->data[0] = 0;
-    run->seq_len = DEFAULT_SEQ_LEN;
+    run->seq_len = 0; /* of a model alone, as long as it knows */
     if (a->choice.run && !qn_path_exists(a->choice.run)) {
         return qn_error(QN_CODE_USAGE, "--run %s: there is no such folder", a->choice.run);
     }
@@ -208,10 +210,28 @@ static qn_status complete(const arguments *a, qn_train_options *run) {
     return QN_OK;
 }
 
-static qn_status find_targets(arguments *a, qn_inspect_targets *out) {
-    if (!a->choice.run == !a->choice.model) {
+/* Flags that would be without effect. */
+static qn_status check(const arguments *a) {
+    const qn_inspect_options *o = &a->inspect;
+    const unsigned unprinted = 1U << QN_INSPECT_PICTURES | 1U << QN_INSPECT_SIMILARITY;
+    if (!a->choice.run == !a->choice.model)
         return qn_error(QN_CODE_USAGE, "give either --run DIR or --model DIR");
-    }
+    if (a->choice.model && a->choice.checkpoint >= 0)
+        return qn_error(QN_CODE_USAGE, "--checkpoint %lld is one of a run, and --model is none",
+                        (long long)a->choice.checkpoint);
+    if (o->layer >= 0 && !(o->parts >> QN_INSPECT_ABLATION & 1))
+        return qn_error(QN_CODE_USAGE, "--ablate %lld.%lld: --parts has no ablation",
+                        (long long)o->layer, (long long)o->head);
+    if (o->n_sentences && !(o->parts >> QN_INSPECT_PICTURES & 1))
+        return qn_error(QN_CODE_USAGE, "--sentence: --parts has no pictures");
+    if (!(o->parts & ~unprinted) && !a->out)
+        return qn_error(QN_CODE_USAGE, "--parts has nothing that the table shows, and some parts "
+                                       "alone are not written into the run: name a folder for "
+                                       "them with --out DIR");
+    return QN_OK;
+}
+
+static qn_status find_targets(arguments *a, qn_inspect_targets *out) {
     if (a->choice.run) {
         return qn_inspect_targets_find(a->choice.run, a->choice.checkpoint, note, a, out);
     }
@@ -223,8 +243,10 @@ static qn_status find_targets(arguments *a, qn_inspect_targets *out) {
 
 /* Where the figures are written; NULL: nowhere. */
 static const char *out_folder(const arguments *a) {
+    const qn_inspect_options *o = &a->inspect;
     if (a->out) return a->out;
-    return a->choice.run && a->choice.checkpoint < 0 ? a->choice.run : NULL;
+    const bool whole = a->choice.checkpoint < 0 && o->parts == ALL_PARTS && o->layer < 0;
+    return a->choice.run && whole ? a->choice.run : NULL;
 }
 
 static qn_status inspect(arguments *a, qn_model *model, const qn_dataset *dataset, const char *data,
@@ -256,6 +278,7 @@ static qn_status open_and_inspect(arguments *a, const qn_train_options *run,
                                   .grad_accum = 1,
                                   .documents = run->documents};
     qn_model_choice choice = a->choice;
+    choice.longest = DEFAULT_SEQ_LEN;
     choice.run = NULL;
     choice.model = targets->items[targets->count - 1].folder;
     qn_opened_model opened;
@@ -275,7 +298,7 @@ qn_status cmd_inspect(int argc, char **argv) {
     arguments a = {.choice = QN_MODEL_CHOICE,
                    .batch_size = 8,
                    .began = qn_clock(),
-                   .inspect = {.parts = (1U << QN_N_INSPECT_PARTS) - 1,
+                   .inspect = {.parts = ALL_PARTS,
                                .tokens = 4096,
                                .word_tokens = 65536,
                                .wordnet = "/usr/share/wordnet",
@@ -290,6 +313,7 @@ qn_status cmd_inspect(int argc, char **argv) {
     argp_parse(&argp, argc, argv, 0, NULL, &a);
     qn_train_options run;
     qn_inspect_targets targets;
+    QN_TRY(check(&a));
     QN_TRY(complete(&a, &run));
     QN_TRY(find_targets(&a, &targets));
     qn_status status = open_and_inspect(&a, &run, &targets);

@@ -45,8 +45,8 @@ static qn_status open_weights(const qn_model_choice *choice, qn_plan_options opt
     free(path);
     if (status) return status;
     if (!options.seq_len) {
-        options.seq_len =
-            config.max_seq_len < LONGEST_DEFAULT ? config.max_seq_len : LONGEST_DEFAULT;
+        const int64_t longest = choice->longest ? choice->longest : LONGEST_DEFAULT;
+        options.seq_len = config.max_seq_len < longest ? config.max_seq_len : longest;
     }
     QN_TRY(qn_open_backend(choice->backend, choice->threads, &out->backend));
     QN_TRY(qn_plan_set_precision(out->backend, choice->precision, &options));

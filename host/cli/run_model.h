@@ -12,6 +12,7 @@ typedef struct qn_model_choice {
     const char *backend;
     int threads;
     qn_precision precision;
+    int64_t longest; /* what a seq_len of 0 is cut to; 0: 2,048 */
 } qn_model_choice;
 
 /* Nothing chosen yet. */
@@ -29,7 +30,7 @@ typedef struct qn_opened_model {
 
 /* Loads the chosen weights into a model with these plan options, but for the dtypes, which follow
  * from the choice's precision. A seq_len of 0 becomes the longest that the model knows, at most
- * 2,048. */
+ * choice->longest. */
 qn_status qn_open_model(const qn_model_choice *choice, const qn_plan_options *options,
                         qn_opened_model *out);
 void qn_close_model(qn_opened_model *opened);

@@ -88,8 +88,9 @@ static int by_text(const void *x, const void *y) {
 }
 
 static int span_order(qn_span s, const char *text) {
-    const int order = strncmp(s.text, text, s.length);
-    return order ? order : -(text[s.length] != 0);
+    const size_t length = strlen(text);
+    const int order = memcmp(s.text, text, s.length < length ? s.length : length);
+    return order ? order : (s.length > length) - (s.length < length);
 }
 
 /* The first given word with this text, −1 if there is none. */

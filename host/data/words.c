@@ -47,6 +47,15 @@ qn_status qn_words_of(const qn_tokenizer *tokenizer, qn_words *out) {
     return status;
 }
 
+/* Every character beyond ASCII counts as a letter but Latin-1's signs (U+0080 to U+00BF) and
+ * general punctuation (U+2000 to U+206F): dashes, quotation marks. */
+static bool begins_with_letter(const char *text, size_t length) {
+    const unsigned char first = length ? (unsigned char)text[0] : 0;
+    const unsigned char second = length > 1 ? (unsigned char)text[1] : 0;
+    if (first < 0x80) return (first >= 'a' && first <= 'z') || (first >= 'A' && first <= 'Z');
+    return first != 0xc2 && !(first == 0xe2 && (second == 0x80 || second == 0x81));
+}
+
 qn_status qn_words_of_tokens(const qn_tokenizer *tokenizer, int64_t vocab_size, bool *begins,
                              bool *goes_on) {
     const int64_t known = qn_tokenizer_vocab_size(tokenizer);
@@ -57,7 +66,7 @@ qn_status qn_words_of_tokens(const qn_tokenizer *tokenizer, int64_t vocab_size, 
         if (i < known) QN_TRY(qn_tokenizer_decode(tokenizer, &id, 1, &text, &length));
         const unsigned char c = length ? (unsigned char)text[0] : 0;
         if (begins) begins[i] = c == ' ' && length > 1;
-        if (goes_on) goes_on[i] = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
+        if (goes_on) goes_on[i] = begins_with_letter(text, length);
         free(text);
     }
     return QN_OK;

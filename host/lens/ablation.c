@@ -26,7 +26,7 @@ static void clear_head(float *values, const qn_param *p, bool columns, int64_t f
         memset(values + i * width + first, 0, (size_t)D * sizeof *values);
 }
 
-static qn_status check_head(const qn_config *c, int64_t layer, int64_t head) {
+qn_status qn_check_head(const qn_config *c, int64_t layer, int64_t head) {
     if (layer >= 0 && layer < c->n_layers && head >= 0 && head < c->n_heads) return QN_OK;
     return qn_error(
         QN_CODE_USAGE, "head %lld of layer %lld: the model has layers 0 to %lld of heads 0 to %lld",
@@ -36,7 +36,7 @@ static qn_status check_head(const qn_config *c, int64_t layer, int64_t head) {
 qn_status qn_ablate_head(qn_model *model, int64_t layer, int64_t head, qn_ablation **out) {
     const qn_config *c = &qn_model_plan(model)->config;
     *out = NULL;
-    QN_TRY(check_head(c, layer, head));
+    QN_TRY(qn_check_head(c, layer, head));
     const qn_param *p = qn_params_find(qn_model_params(model), QN_O_W, layer);
     const size_t bytes = (size_t)p->count * sizeof(float);
     qn_ablation *a = calloc(1, sizeof *a);
@@ -108,7 +108,8 @@ static double error_of(const probe *p) {
         sum += d;
         square += d * d;
     }
-    return sqrt(fmax(0, square - sum * sum / n) / (n * (n - 1)));
+    const double spread = square - sum * sum / n;
+    return sqrt((spread < 0 ? 0 : spread) / (n * (n - 1)));
 }
 
 static qn_status measure_head(probe *p, int64_t layer, int64_t head, double loss,

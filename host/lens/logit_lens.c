@@ -31,7 +31,7 @@ typedef struct logit_lens {
 
 typedef struct prediction {
     double lse, entropy; /* log Σ exp, and nats */
-    int64_t best;
+    int64_t best;        /* −1 where a logit is NaN */
 } prediction;
 
 static prediction predict(const float *logits, int64_t V) {
@@ -47,6 +47,7 @@ static prediction predict(const float *logits, int64_t V) {
     }
     out.lse = most + log(sum);
     out.entropy = log(sum) - weighted / sum;
+    if (isnan(out.lse)) out.best = -1;
     return out;
 }
 
@@ -141,6 +142,11 @@ static qn_status read_batch(logit_lens *lens, const qn_batch *batch) {
 
 static double mean(double sum, int64_t n) { return n ? sum / (double)n : (double)NAN; }
 
+/* Of tokens whose loss is a number. */
+static double accuracy(int64_t hits, int64_t n, double loss) {
+    return isnan(loss) ? (double)NAN : mean((double)hits, n);
+}
+
 /* Of all targets, or of those that begin a word. */
 static double commonest_share(const logit_lens *lens, bool words) {
     int64_t most = 0;
@@ -152,11 +158,12 @@ static double commonest_share(const logit_lens *lens, bool words) {
 static qn_status report_words(const logit_lens *lens, qn_lens_figures *out) {
     const double commonest = commonest_share(lens, true);
     for (int64_t depth = 0; depth <= lens->n_layers; depth++) {
+        const depth_sums *sums = &lens->sums[depth];
         QN_TRY(qn_lens_add(
             out, (qn_lens_figure){.layer = depth,
                                   .head = -1,
                                   .metric = "lens_word_accuracy",
-                                  .value = mean((double)lens->sums[depth].word_hits, lens->n_words),
+                                  .value = accuracy(sums->word_hits, lens->n_words, sums->loss),
                                   .baseline = commonest,
                                   .n = lens->n_words,
                                   .at = -1,
@@ -172,7 +179,8 @@ static qn_status report(const logit_lens *lens, qn_lens_figures *out) {
     for (int64_t depth = 0; depth <= lens->n_layers; depth++) {
         const depth_sums *sums = &lens->sums[depth];
         const qn_lens_figure figures[] = {
-            {depth, -1, "lens_accuracy", mean((double)sums->hits, n), commonest, n, -1, none},
+            {depth, -1, "lens_accuracy", accuracy(sums->hits, n, sums->loss), commonest, n, -1,
+             none},
             {depth, -1, "lens_loss", mean(sums->loss, n), uniform, n, -1, none},
             {depth, -1, "lens_entropy", mean(sums->entropy, n), uniform, n, -1, none},
             {depth, -1, "lens_kl", mean(sums->kl, n), none, n, -1, none}};

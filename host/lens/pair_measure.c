@@ -1,6 +1,7 @@
 #include "lens/pair_measure.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -104,6 +105,12 @@ static int by_value(const void *x, const void *y) {
     return (a > b) - (a < b);
 }
 
+static bool all_finite(const double *values, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (!isfinite(values[i])) return false;
+    return true;
+}
+
 /* How many of n sorted values are below x, those equal to it counting half. */
 static double below(const double *sorted, int64_t n, double x) {
     int64_t ends[2]; /* of the values below x, and of those not above it */
@@ -153,6 +160,8 @@ qn_status qn_pair_auc(const qn_pair_set *x, const double *xs, const qn_pair_set 
                       const double *ys, int64_t n_words, qn_measure *out) {
     const int64_t n = x->count + y->count;
     contribution *all;
+    *out = (qn_measure){(double)NAN, (double)NAN};
+    if (!all_finite(xs, x->count) || !all_finite(ys, y->count)) return QN_OK;
     QN_TRY(allocate(n, &all));
     double *sorted_x = sorted_copy(xs, x->count), *sorted_y = sorted_copy(ys, y->count);
     qn_status status = QN_OK;

@@ -29,7 +29,7 @@ qn_status qn_pair_mean(const qn_pair_set *pairs, const double *values, int64_t n
                        qn_measure *out);
 
 /* Probability that a pair of x, of values xs, has a larger one than a pair of y; ties count half
- * (Mann and Whitney 1947). */
+ * (Mann and Whitney 1947). NaN where a value is. */
 qn_status qn_pair_auc(const qn_pair_set *x, const double *xs, const qn_pair_set *y,
                       const double *ys, int64_t n_words, qn_measure *out);
 

@@ -12,8 +12,7 @@ enum {
     SEQUENCES = 32,      /* of each kind, at least */
     SHORTEST_PERIOD = 8, /* of repetitions; the longest is as in Olsson et al.'s range */
     LONGEST_PERIOD = 30,
-    FEWEST_ROWS = 8,       /* of a sequence, that a distance is judged by */
-    SHORTEST_SEQUENCE = 18 /* a boundary, two periods of 8, and one more */
+    FEWEST_ROWS = 8, /* of a sequence, that a distance is judged by */
 };
 
 /* ---- random sequences ------------------------------------------------------------------------ */
@@ -104,7 +103,8 @@ static double value_of(const tally *t) {
 static double error_of(const tally *t) {
     const double n = (double)t->sequences;
     if (t->sequences < 2) return (double)NAN;
-    return sqrt(fmax(0, t->square - t->mean * t->mean / n) / (n * (n - 1)));
+    const double spread = t->square - t->mean * t->mean / n;
+    return sqrt((spread < 0 ? 0 : spread) / (n * (n - 1)));
 }
 
 /* What a probe of patterns adds up, of every layer and head: by distance 0 … T − 1 on sequences
@@ -219,9 +219,9 @@ static qn_status add_figures(const qn_heads *s, const tallies *t, qn_lens_figure
 static qn_status check(const qn_model *model, const qn_probe_tokens *tokens) {
     const qn_plan *plan = qn_model_plan(model);
     const int64_t V = plan->config.vocab_size;
-    if (plan->options.seq_len < SHORTEST_SEQUENCE) {
+    if (plan->options.seq_len < QN_PATTERN_TOKENS) {
         return qn_error(QN_CODE_USAGE, "sequences of %lld tokens: patterns take at least %d",
-                        (long long)plan->options.seq_len, SHORTEST_SEQUENCE);
+                        (long long)plan->options.seq_len, QN_PATTERN_TOKENS);
     }
     if (tokens->first >= 0 && tokens->first < tokens->end && tokens->end <= V &&
         tokens->bos >= -1 && tokens->bos < V)

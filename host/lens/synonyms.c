@@ -11,8 +11,14 @@
 enum {
     FEWEST_PAIRS = 8,
     FIXED_KEYS = 64,      /* of the commonest words, for rows of scores */
+    BINS = 20,            /* of cosines, from −1 to 1 */
     SUM_BYTES = 256 << 20 /* of vectors at once; more layers take more passes over the text */
 };
+
+/* How many pairs have a cosine in each bin. */
+typedef struct histogram {
+    int64_t synonyms[BINS], matched[BINS];
+} histogram;
 
 typedef struct probe {
     qn_model *model;
@@ -25,6 +31,7 @@ typedef struct probe {
     float *heads;    /* (N, q_width or k_width) */
     double *vectors; /* (n_words, head_dim, n_keys or hidden_size) */
     double *cosines[QN_N_PAIR_SETS];
+    histogram of_q, of_k; /* of a layer's heads */
     qn_lens_figures *out;
 } probe;
 
@@ -96,6 +103,48 @@ static qn_status add_figures(probe *p, place at, const names *of, int64_t width)
     return add_auc(p, at, of->shuffled_auc, QN_SYNONYMS_REPAIRED, QN_SYNONYMS_MATCHED);
 }
 
+/* ---- histograms of cosines ---------------------------------------------------------------------
+ */
+
+static void count_set(const probe *p, qn_pair_set_id set, int64_t *bins) {
+    for (int64_t i = 0; i < p->sample.sets[set].count; i++) {
+        const double cosine = p->cosines[set][i];
+        if (isnan(cosine)) continue;
+        const int64_t bin = (int64_t)(0.5 * (cosine + 1) * BINS);
+        bins[bin < 0 ? 0 : bin < BINS ? bin : BINS - 1]++;
+    }
+}
+
+/* Of the vectors measured last. */
+static void count_cosines(const probe *p, histogram *h) {
+    count_set(p, QN_SYNONYMS, h->synonyms);
+    count_set(p, QN_SYNONYMS_MATCHED, h->matched);
+}
+
+static int64_t total(const int64_t *bins) {
+    int64_t sum = 0;
+    for (int i = 0; i < BINS; i++) sum += bins[i];
+    return sum;
+}
+
+static qn_status add_histogram(const probe *p, int64_t layer, const char *metric,
+                               const histogram *h) {
+    if (!enough(p, QN_SYNONYMS, QN_SYNONYMS_MATCHED)) return QN_OK;
+    const int64_t synonyms = total(h->synonyms), matched = total(h->matched);
+    for (int64_t i = 0; i < BINS; i++) {
+        QN_TRY(qn_lens_add(p->out,
+                           (qn_lens_figure){.layer = layer,
+                                            .head = -1,
+                                            .metric = metric,
+                                            .value = (double)h->synonyms[i] / (double)synonyms,
+                                            .baseline = (double)h->matched[i] / (double)matched,
+                                            .n = synonyms,
+                                            .at = i,
+                                            .error = (double)NAN}));
+    }
+    return QN_OK;
+}
+
 /* ---- the embeddings -------------------------------------------------------------------------- */
 
 static qn_status measure_embeddings(probe *p) {
@@ -108,7 +157,10 @@ static qn_status measure_embeddings(probe *p) {
         for (int64_t c = 0; c < C; c++)
             p->vectors[w * C + c] = (double)table[p->sample.ids[w] * C + c];
     free(table);
-    return status ? status : add_figures(p, (place){-1, -1}, &names_of_embedding, C);
+    histogram cosines = {0};
+    if (!status) status = add_figures(p, (place){-1, -1}, &names_of_embedding, C);
+    count_cosines(p, &cosines);
+    return status ? status : add_histogram(p, -1, "embedding_synonym_bin", &cosines);
 }
 
 /* ---- mean q and k of words ------------------------------------------------------------------- */
@@ -187,10 +239,19 @@ static qn_status measure_head(probe *p, int64_t layer, int64_t head, const doubl
     const place at = {layer, head};
     take_columns(p, q, p->q_width, q_at);
     QN_TRY(add_figures(p, at, &names_of_q, D));
+    count_cosines(p, &p->of_q);
     take_columns(p, k, p->k_width, k_at);
     QN_TRY(add_figures(p, at, &names_of_k, D));
+    if (head % group == 0) count_cosines(p, &p->of_k);
     take_rows(p, q + q_at, k + k_at);
     return add_figures(p, at, &names_of_rows, p->n_keys);
+}
+
+static qn_status measure_layer(probe *p, int64_t layer, const double *q, const double *k) {
+    p->of_q = p->of_k = (histogram){0};
+    for (int64_t h = 0; h < p->config->n_heads; h++) QN_TRY(measure_head(p, layer, h, q, k));
+    QN_TRY(add_histogram(p, layer, "q_synonym_bin", &p->of_q));
+    return add_histogram(p, layer, "k_synonym_bin", &p->of_k);
 }
 
 static qn_status measure_layers(probe *p) {
@@ -199,8 +260,7 @@ static qn_status measure_layers(probe *p) {
         const int64_t count = L - first < step ? L - first : step;
         QN_TRY(read_layers(p, first, count));
         for (int64_t l = 0; l < count; l++)
-            for (int64_t h = 0; h < p->config->n_heads; h++)
-                QN_TRY(measure_head(p, first + l, h, q_of(p, l), k_of(p, l)));
+            QN_TRY(measure_layer(p, first + l, q_of(p, l), k_of(p, l)));
     }
     return QN_OK;
 }

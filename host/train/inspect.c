@@ -132,19 +132,23 @@ const qn_sentences *qn_inspector_sentences(const qn_inspector *i) { return &i->s
 
 qn_status qn_inspector_open(const qn_model *model, const qn_dataset *dataset, const char *data,
                             const qn_inspect_options *options, qn_inspector **out) {
-    qn_inspector *i = calloc(1, sizeof *i);
+    const qn_plan *plan = qn_model_plan(model);
     *out = NULL;
+    if (options->layer >= 0) QN_TRY(qn_check_head(&plan->config, options->layer, options->head));
+    qn_inspector *i = calloc(1, sizeof *i);
     if (!i) return qn_error(QN_CODE_MEMORY, "no memory for an inspection");
     *i = (qn_inspector){.options = options,
                         .parts = options->parts,
                         .random = ordinary_tokens(model, dataset, options->seed)};
+    if (plan->options.seq_len < QN_PATTERN_TOKENS)
+        leave_out(i, 1U << QN_INSPECT_PATTERNS,
+                  "sequences are shorter than 18 tokens: patterns of heads are left out");
     qn_status status = QN_OK;
     if (!dataset) {
         leave_out(i, ~(1U << QN_INSPECT_PATTERNS),
                   "no data folder: only patterns on random tokens are measured; --data names one");
     } else {
-        status = qn_dataset_check_vocab(dataset, data, qn_model_plan(model)->config.vocab_size,
-                                        "the model");
+        status = qn_dataset_check_vocab(dataset, data, plan->config.vocab_size, "the model");
         if (!dataset->tokenizer) {
             leave_out(i, 1U << QN_INSPECT_SYNONYMS | 1U << QN_INSPECT_PICTURES,
                       "the data folder has no tokenizer.model: synonyms and pictures are left out");
@@ -198,6 +202,10 @@ static qn_status measure_part(const qn_inspector *i, qn_model *model, qn_inspect
     default:
         return QN_OK;
     }
+}
+
+void qn_inspector_note(const qn_inspector *i, const char *message) {
+    if (i->options->on_note) i->options->on_note(i->options->context, message);
 }
 
 static void tell_part(const qn_inspector *i, const qn_inspect_place *place, qn_inspect_part part) {

@@ -1,4 +1,5 @@
 /* inspect_all.c: an inspection of checkpoint after checkpoint, into files. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,46 +40,62 @@ static void write_figures(FILE *out, const qn_lens_figures *figures,
         qn_lens_write_figure(out, &figures->items[i], place->step, place->tokens);
 }
 
-/* Loads a checkpoint and measures it; `origin` is taken from one of step 0. */
-static qn_status look_at(const qn_inspector *inspector, qn_model *model,
-                         const qn_inspect_target *target, const qn_inspect_place *place,
-                         qn_probe_origin **origin, qn_lens_figures *out) {
-    QN_TRY(qn_model_load(model, target->folder));
-    if (!target->step && !*origin) QN_TRY(qn_probe_origin_take(model, origin));
-    QN_TRY(qn_inspector_measure(inspector, model, place, out));
-    return *origin ? qn_probe_change(model, *origin, out) : QN_OK;
+/* Of checkpoint after checkpoint. */
+typedef struct inspection {
+    const qn_inspector *inspector;
+    qn_model *model;
+    qn_probe_origin *origin; /* the weights of step 0, which others follow */
+    page figures, pictures;
+} inspection;
+
+/* Measures the checkpoint that was loaded. */
+static qn_status look_at(inspection *of, const qn_inspect_place *place, qn_lens_figures *out) {
+    if (!place->step && !place->last) QN_TRY(qn_probe_origin_take(of->model, &of->origin));
+    QN_TRY(qn_inspector_measure(of->inspector, of->model, place, out));
+    if (of->origin) QN_TRY(qn_probe_change(of->model, of->origin, out));
+    write_figures(of->figures.stream, out, place);
+    return qn_draw_all(qn_inspector_sentences(of->inspector), of->model, place,
+                       of->pictures.stream);
 }
 
-static qn_status look_at_all(const qn_inspector *inspector, qn_model *model,
-                             const qn_inspect_targets *targets, FILE *figures_to, FILE *pictures_to,
-                             qn_lens_figures *figures) {
-    qn_probe_origin *origin = NULL;
-    qn_status status = QN_OK;
-    for (int64_t i = 0; i < targets->count && !status; i++) {
+/* A run that still trains removes old checkpoints: one that has gone is passed over with a note. */
+static qn_status load(const inspection *of, const qn_inspect_target *target, bool *gone) {
+    qn_status status = qn_model_load(of->model, target->folder);
+    *gone = status && !qn_path_exists(target->folder);
+    if (!*gone) return status;
+    char *note = qn_path("%s is no longer there, and is passed over", target->folder);
+    qn_inspector_note(of->inspector, note ? note : qn_message(status));
+    free(note);
+    qn_status_free(status);
+    return QN_OK;
+}
+
+/* *last: the figures of the last that was there. */
+static qn_status look_at_all(inspection *of, const qn_inspect_targets *targets,
+                             qn_lens_figures *last) {
+    for (int64_t i = 0; i < targets->count; i++) {
         const qn_inspect_target *target = &targets->items[i];
         const qn_inspect_place place = {target->step, target->tokens,
                                         (double)i / (double)targets->count,
                                         1 / (double)targets->count, i == targets->count - 1};
-        qn_lens_figures_free(figures);
-        status = look_at(inspector, model, target, &place, &origin, figures);
-        if (!status) write_figures(figures_to, figures, &place);
-        if (!status)
-            status = qn_draw_all(qn_inspector_sentences(inspector), model, &place, pictures_to);
-        status = qn_context(status, "%s", target->folder);
+        bool gone;
+        QN_TRY(qn_context(load(of, target, &gone), "%s", target->folder));
+        if (gone) continue;
+        qn_lens_figures_free(last);
+        QN_TRY(qn_context(look_at(of, &place, last), "%s", target->folder));
     }
-    qn_probe_origin_free(origin);
-    return status;
+    return QN_OK;
 }
 
 qn_status qn_inspect_all(const qn_inspector *inspector, qn_model *model,
                          const qn_inspect_targets *targets, const char *dir,
                          qn_lens_figures *last) {
-    page figures = {0}, pictures = {0};
+    inspection of = {.inspector = inspector, .model = model};
     qn_status status = dir ? qn_dir_create(dir) : QN_OK;
-    if (!status) status = open_page(&figures);
-    if (!status) status = open_page(&pictures);
-    if (!status)
-        status = look_at_all(inspector, model, targets, figures.stream, pictures.stream, last);
-    status = close_page(&figures, dir, "inspect.jsonl", status);
-    return close_page(&pictures, dir, "pictures.jsonl", status);
+    if (!status) status = open_page(&of.figures);
+    if (!status) status = open_page(&of.pictures);
+    if (!status) status = look_at_all(&of, targets, last);
+    qn_probe_origin_free(of.origin);
+    status = close_page(&of.figures, dir, "inspect.jsonl", status);
+    return close_page(&of.pictures, dir, "pictures.jsonl", status);
 }

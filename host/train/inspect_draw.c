@@ -73,8 +73,11 @@ static qn_status write_tokens(FILE *out, const qn_sentence *s) {
 
 static void write_weights(FILE *out, const double *weights, int64_t count) {
     for (int64_t i = 0; i < count; i++)
-        for (int64_t j = 0; j <= i; j++)
-            fprintf(out, "%s%ld", i ? "," : "", lround(100 * weights[i * count + j]));
+        for (int64_t j = 0; j <= i; j++) {
+            const double weight = weights[i * count + j];
+            if (i) fputc(',', out);
+            isfinite(weight) ? fprintf(out, "%ld", lround(100 * weight)) : fputs("null", out);
+        }
 }
 
 static qn_status draw_head(const qn_sentence *s, int64_t number, qn_model *model, int64_t layer,

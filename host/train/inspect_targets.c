@@ -25,18 +25,21 @@ static qn_status add(qn_inspect_targets *targets, char *folder, int64_t step, in
     return QN_OK;
 }
 
+/* A damaged one is a note. */
+static qn_status pass_over(const seeker *s, qn_status damage) {
+    if (s->note) s->note(s->context, qn_message(damage));
+    qn_status_free(damage);
+    return QN_OK;
+}
+
 /* ---- snapshots ------------------------------------------------------------------------------- */
 
-/* A damaged one is passed over with a note. */
 static qn_status add_snapshot(seeker *s, int64_t step) {
     char *folder;
     int64_t tokens;
     qn_status status = qn_snapshot_find(s->run, step, &folder, &tokens);
     if (!status) return add(s->out, folder, step, tokens);
-    if (qn_status_code(status) != QN_CODE_INVALID) return status;
-    if (s->note) s->note(s->context, qn_message(status));
-    qn_status_free(status);
-    return QN_OK;
+    return qn_status_code(status) == QN_CODE_INVALID ? pass_over(s, status) : status;
 }
 
 /* Those of `step`, or, where it is −1, all. */
@@ -59,9 +62,10 @@ static qn_status add_checkpoint(seeker *s, int64_t step) {
     char *folder;
     qn_train_state state;
     if (step >= 0 && found->count) return QN_OK;
-    QN_TRY(qn_checkpoint_find(s->run, step, s->note, s->context, &folder));
-    if (!folder) return QN_OK;
-    qn_status status = qn_checkpoint_state(folder, &state);
+    qn_status status = qn_checkpoint_find(s->run, step, s->note, s->context, &folder);
+    if (qn_status_code(status) == QN_CODE_INVALID && found->count) return pass_over(s, status);
+    if (status || !folder) return status;
+    status = qn_checkpoint_state(folder, &state);
     if (!status && (!found->count || state.step > found->items[found->count - 1].step)) {
         return add(s->out, folder, state.step, state.tokens);
     }

@@ -29,7 +29,7 @@ static size_t kept_length(const char *text, size_t length, int64_t last_step) {
     return kept;
 }
 
-static qn_status truncate_log(const char *path, int64_t last_step) {
+qn_status qn_run_log_cut(const char *path, int64_t last_step) {
     if (!qn_path_exists(path)) return QN_OK;
     char *text;
     size_t length;
@@ -42,7 +42,7 @@ static qn_status truncate_log(const char *path, int64_t last_step) {
 
 qn_status qn_run_log_open(const char *path, int64_t last_step, qn_run_log *out) {
     *out = (qn_run_log){.file = -1};
-    QN_TRY(truncate_log(path, last_step));
+    QN_TRY(qn_run_log_cut(path, last_step));
     out->path = strdup(path);
     if (!out->path) return qn_error(QN_CODE_MEMORY, "%s: no memory for its name", path);
     out->file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);

@@ -19,6 +19,8 @@ typedef struct qn_run_log {
 /* Opens or creates the file, without the lines of steps after `last_step` (0: all) and
  * without a last line that was cut off. */
 qn_status qn_run_log_open(const char *path, int64_t last_step, qn_run_log *out);
+/* Only cuts a file of such lines, which may not be there. */
+qn_status qn_run_log_cut(const char *path, int64_t last_step);
 void qn_run_log_close(qn_run_log *log);
 
 /* Appends one line, given without its newline. */

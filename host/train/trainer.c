@@ -246,12 +246,24 @@ static qn_status open_state(training *t, bool resume) {
     return status;
 }
 
+/* What an inspection found of checkpoints that the run has left behind. */
+static qn_status cut_inspection(const training *t) {
+    char *figures = run_path(t, "inspect.jsonl"), *pictures = run_path(t, "pictures.jsonl");
+    qn_status status =
+        figures && pictures ? qn_run_log_cut(figures, t->state.step) : no_memory("a path");
+    if (!status) status = qn_run_log_cut(pictures, t->state.step);
+    free(figures);
+    free(pictures);
+    return status;
+}
+
 static qn_status open_log(training *t) {
     char *path = run_path(t, "log.jsonl"), *lens = run_path(t, "lens.jsonl");
     qn_status status =
         path && lens ? qn_run_log_open(path, t->state.step, &t->log) : no_memory("a path");
     if (!status && (t->lens || qn_path_exists(lens)))
         status = qn_run_log_open(lens, t->state.step, &t->lens_log);
+    if (!status) status = cut_inspection(t);
     free(path);
     free(lens);
     return status;
@@ -491,11 +503,11 @@ static qn_status run(training *t, qn_train_result *out) {
         if (is_sampled(t, report->step)) QN_TRY(log_sample(t, report));
         if (end || due(t->state.step, o->eval_every))
             QN_TRY_IN(t->backend, "evaluation", evaluate(t, report));
-        QN_TRY_IN(t->backend, "probe", probe(t));
         out->interrupted =
             !end && t->hooks->should_stop && t->hooks->should_stop(t->hooks->context);
         if (end || out->interrupted || due(t->state.step, o->save_every))
             QN_TRY_IN(t->backend, "checkpoint", save(t));
+        QN_TRY_IN(t->backend, "probe", probe(t));
         if (t->hooks->on_step) t->hooks->on_step(t->hooks->context, report);
     }
     out->saved_step = t->saved_step;

@@ -43,11 +43,15 @@ typedef struct qn_inspect_options {
 typedef struct qn_inspector qn_inspector;
 
 /* What the data folder, which has no text for some part or no tokenizer, does not allow is left
- * out with a note; `data` is its path, for messages. Without a dataset (NULL) only patterns are
- * left, over the whole vocabulary. Options and dataset outlive the inspector. */
+ * out with a note, and so are patterns of sequences that are too short; `data` is its path, for
+ * messages. Without a dataset (NULL) only patterns are left, over the whole vocabulary. Options and
+ * dataset outlive the inspector. QN_CODE_USAGE where there is no such head to ablate. */
 qn_status qn_inspector_open(const qn_model *model, const qn_dataset *dataset, const char *data,
                             const qn_inspect_options *options, qn_inspector **out);
 void qn_inspector_close(qn_inspector *inspector);
+
+/* Hands a message to on_note. */
+void qn_inspector_note(const qn_inspector *inspector, const char *message);
 
 /* Where a checkpoint stands in the work: what on_part hears. */
 typedef struct qn_inspect_place {
@@ -81,8 +85,8 @@ void qn_inspect_targets_free(qn_inspect_targets *targets);
 
 /* Measures one checkpoint after the other in `model`, which has the config of all, and writes
  * DIR/inspect.jsonl and DIR/pictures.jsonl (docs/lens.md; where dir is NULL, nothing), each whole
- * or not at all. Where the first is of step 0 the change since then is measured too. *last
- * gets the figures of the last. */
+ * or not at all. Where the first of several is of step 0 the change since then is measured too. One
+ * that is gone by then is passed over with a note. *last gets the figures of the last. */
 qn_status qn_inspect_all(const qn_inspector *inspector, qn_model *model,
                          const qn_inspect_targets *targets, const char *dir, qn_lens_figures *last);
 

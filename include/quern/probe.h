@@ -30,6 +30,10 @@ typedef struct qn_probe_tokens {
     uint64_t seed;
 } qn_probe_tokens;
 
+enum {
+    QN_PATTERN_TOKENS = 18
+}; /* of a sequence, at least: a boundary, two periods of 8, one more */
+
 qn_status qn_probe_patterns(qn_model *model, const qn_probe_tokens *tokens, qn_lens_figures *out);
 
 /* Attention weights of a head in the model's last pass: rows 0 … count − 1 of sequence b, (count,
@@ -52,6 +56,9 @@ qn_status qn_probe_geometry(qn_model *model, const qn_probe_text *text, qn_lens_
 qn_status qn_probe_distance(qn_model *model, const qn_probe_text *text, qn_lens_figures *out);
 
 /* ---- what a head is worth -------------------------------------------------------------------- */
+
+/* QN_CODE_USAGE where the model has no such head. */
+qn_status qn_check_head(const qn_config *config, int64_t layer, int64_t head);
 
 /* Mean loss of the text in nats a token. */
 qn_status qn_probe_loss(qn_model *model, const qn_probe_text *text, double *loss);

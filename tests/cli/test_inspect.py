@@ -47,8 +47,9 @@ class Inspection(ProgramTest):
         self.assertIn("inspect.jsonl", done.stdout)
 
     def test_pictures_are_lower_triangles_of_weights(self):
-        self.inspect("--parts", "pictures", "--sentence", "the mill ground the grain")
-        pictures = lines(self.run_dir / "pictures.jsonl")
+        out = self.dir / "found"
+        self.inspect("--parts", "pictures", "--sentence", "the mill ground the grain", "--out", out)
+        pictures = lines(out / "pictures.jsonl")
         self.assertEqual({(p["layer"], p["head"]) for p in pictures},
                          {(layer, head) for layer in range(2) for head in range(4)})
         for picture in pictures:
@@ -70,6 +71,48 @@ class Inspection(ProgramTest):
         done = self.inspect("--checkpoint", 2, "--parts", "patterns")
         self.assertIn("(step 2)", done.stdout)
         self.assertFalse((self.run_dir / "inspect.jsonl").exists())
+
+    def test_some_parts_leave_the_runs_files_as_they_are(self):
+        self.inspect()
+        files = [self.run_dir / name for name in ("inspect.jsonl", "pictures.jsonl")]
+        before = [path.read_bytes() for path in files]
+        for parts in (("--parts", "geometry"), ("--parts", "ablation,patterns", "--ablate", "1.3"),
+                      ("--ablate", "0.2")):
+            self.assertIn("step 6", self.inspect(*parts).stdout)
+            self.assertEqual([path.read_bytes() for path in files], before)
+
+    def test_a_resume_cuts_what_was_found_beyond_its_step(self):
+        run = self.dir / "longer"
+        self.train("--lens-probes", 4, "--save-every", 3, data=self.prepared, run=run,
+                   model=self.dir / "config.json")
+        self.succeed("inspect", "--run", run, "--tokens", 256, "--word-tokens", 512)
+        newest = run / "checkpoints" / "step-6" / "model.safetensors"
+        newest.write_bytes(newest.read_bytes()[:-1])
+        self.succeed("train", "--run", run, "--resume")
+        for name in ("inspect.jsonl", "pictures.jsonl"):
+            self.assertEqual({line["step"] for line in lines(run / name)}, {0, 1, 2})
+
+    def test_a_model_of_no_run_has_not_changed_from_itself(self):
+        out = self.dir / "found"
+        self.succeed("inspect", "--model", self.run_dir / "probes" / "step-4", "--out", out,
+                     "--data", self.prepared, "--tokens", 256, "--word-tokens", 512)
+        metrics = {f["metric"] for f in lines(out / "inspect.jsonl")}
+        self.assertIn("position_share", metrics)
+        self.assertFalse([m for m in metrics if m.startswith("change")])
+
+    def test_damaged_checkpoints_leave_the_probes(self):
+        for weights in self.run_dir.glob("checkpoints/step-*/model.safetensors"):
+            weights.write_bytes(weights.read_bytes()[:-1])
+        done = self.inspect()
+        self.assertIn("checkpoints", done.stderr)
+        self.assertEqual({f["step"] for f in lines(self.run_dir / "inspect.jsonl")}, {0, 1, 2, 4, 6})
+
+    def test_short_sequences_have_no_patterns(self):
+        done = self.inspect("--seq-len", 16)
+        self.assertIn("18 tokens", done.stderr)
+        metrics = {f["metric"] for f in lines(self.run_dir / "inspect.jsonl")}
+        self.assertIn("position_share", metrics)
+        self.assertNotIn("induction", metrics)
 
     def test_a_named_head(self):
         out = self.dir / "found"
@@ -94,6 +137,12 @@ class Inspection(ProgramTest):
         self.refuse(2, ["--parts", "patern"], *inspect, "--parts", "patern")
         self.refuse(2, ["--ablate", "13"], *inspect, "--ablate", "13")
         self.refuse(2, ["head", "9"], *inspect, "--parts", "ablation", "--ablate", "1.9")
+        self.refuse(2, ["head", "9"], *inspect, "--ablate", "9.0")
+        self.refuse(2, ["--parts", "no ablation"], *inspect, "--parts", "patterns", "--ablate", "1.0")
+        self.refuse(2, ["--parts", "no pictures"], *inspect, "--parts", "patterns", "--sentence", "a")
+        self.refuse(2, ["--out"], *inspect, "--parts", "pictures,similarity")
+        self.refuse(2, ["--checkpoint 4", "--model"], "inspect", "--checkpoint", 4, "--model",
+                    self.run_dir / "probes" / "step-4")
         self.refuse(2, ["5"], *inspect, "--checkpoint", 5)
         other = write_data(self.dir / "large", vocab=4096)
         train, val = ({"tokens": n, "bytes": n, "documents": 1} for n in (6000, 700))

@@ -100,7 +100,8 @@ TEST_P(Planted, EqualEmbeddingsAreOneDirection) {
     probe.plant();
     Figures f;
     probe.run(f);
-    EXPECT_EQ(f.list.count, 5 * (1 + 3 * 2 * 4)) << "each metric of the model and of every head";
+    EXPECT_EQ(f.list.count, 5 * (1 + 3 * 2 * 4) + 20 * (1 + 2 * 2))
+        << "each metric of the model and of every head, and bins of the model and of layers";
     EXPECT_NEAR(f.value("embedding_synonym_cosine", -1), 1, 1e-12);
     EXPECT_GT(f.value("embedding_synonym_auc", -1), 0.99);
     for (const std::string kind : kKinds)
@@ -132,6 +133,33 @@ TEST_P(Planted, ControlsAreNotCloser) {
 }
 
 // Of pairs that mean nothing, over models: z is of spread 1, and the mean is no other than 0.5.
+TEST(Synonyms, HistogramsAreOfTheSameCosines) {
+    Probe probe(with_groups(words_config("LlamaForCausalLM")));
+    probe.plant();
+    Figures f;
+    probe.run(f);
+    const double kHalfBin = 0.05 + 1e-12;
+    const std::string names[] = {"embedding_synonym_", "q_synonym_", "k_synonym_"};
+    for (const std::string &name : names) {
+        const int64_t layer = name[0] == 'e' ? -1 : 1, heads = layer < 0 ? 0 : 4;
+        double synonyms = 0, matched = 0, mean = 0, centre = 0, baseline = 0, other = 0;
+        for (const qn_lens_figure &bin : f.all((name + "bin").c_str(), layer, -1)) {
+            const double cosine = ((double)bin.at + 0.5) / 10 - 1;
+            synonyms += bin.value, matched += bin.baseline;
+            centre += bin.value * cosine, other += bin.baseline * cosine;
+        }
+        for (int64_t h = heads ? 0 : -1; h < heads; h++) {
+            const qn_lens_figure of_head = f.at((name + "cosine").c_str(), layer, h);
+            mean += of_head.value / (double)std::max<int64_t>(heads, 1);
+            baseline += of_head.baseline / (double)std::max<int64_t>(heads, 1);
+        }
+        EXPECT_NEAR(synonyms, 1, 1e-12) << name;
+        EXPECT_NEAR(matched, 1, 1e-12) << name;
+        EXPECT_NEAR(centre, mean, kHalfBin) << name;
+        EXPECT_NEAR(other, baseline, kHalfBin) << name;
+    }
+}
+
 TEST(Synonyms, PairsAtRandomAreAtChance) {
     double sum = 0, squares = 0;
     int n = 0, far = 0;
