@@ -35,8 +35,8 @@ qn_status qn_words_of(const qn_tokenizer *tokenizer, qn_words *out);
 void qn_words_free(qn_words *words);
 
 /* Of each id below vocab_size (false beyond the tokenizer's): does its text begin a word, with a
- * space and more behind it; does it go on with the word before it, with a letter? (vocab_size)
- * each; nullable. */
+ * space and more behind it; does it go on with the word before it, with a letter (beyond ASCII:
+ * with anything but Latin-1's signs and general punctuation)? (vocab_size) each; nullable. */
 qn_status qn_words_of_tokens(const qn_tokenizer *tokenizer, int64_t vocab_size, bool *begins,
                              bool *goes_on);
 

@@ -219,6 +219,14 @@ TEST_F(Wordnet, DamageIsFoundWhereItIs) {
     }
 }
 
+// A byte of 0 ends no word.
+TEST_F(Wordnet, BytesOfZeroArePartOfAWord) {
+    const size_t car = net.synset("noun", 2, "car 0 auto 0");
+    net.lemma("noun", "auto", 1, {car});
+    net.lemma("noun", std::string("car\0wheels", 10), 1, {car});
+    EXPECT_EQ(related({"car", "auto"}).synonyms, Pairs{});
+}
+
 // Files that end anywhere give pairs or an error, never a crash.
 TEST_F(Wordnet, TruncatedFilesAreErrors) {
     const size_t car = net.synset("noun", 2, "car 0 auto 0");

@@ -2,6 +2,7 @@
 #include "quern/words.h"
 
 #include <cstring>
+#include <map>
 #include <set>
 
 #include "harness/status.h"
@@ -49,6 +50,34 @@ TEST_F(Words, AreTokensOfASpaceAndLetters) {
         EXPECT_TRUE(found.count(word)) << word;
     for (const char *other : {"Buy", "ox", "an"}) EXPECT_FALSE(found.count(other)) << other;
     qn_words_free(&words);
+}
+
+TEST_F(Words, GoOnWithLetters) {
+    std::string text;
+    for (int i = 0; i < 200; i++)
+        text += "na\u00efve \u2014 caf\u00e9\u2019s \u00abox\u00bb, \u65e5!\n";
+    qn_tokenizer_close(tokenizer);
+    ASSERT_OK(qn_tokenizer_train(text.data(), text.size(), 290, 1, &tokenizer));
+    const int64_t n = qn_tokenizer_vocab_size(tokenizer);
+    std::vector<char> goes_on((size_t)n + 3);
+    ASSERT_OK(qn_words_of_tokens(tokenizer, n + 3, nullptr, (bool *)goes_on.data()));
+    const std::map<std::string, bool> letters = {
+        {"\u00ef", true},  {"\u00e9", true},  {"\u65e5", true}, {"x", true}, {"\u2019", false},
+        {"\u00bb", false}, {"\u2014", false}, {",", false},     {"!", false}};
+    std::set<std::string> seen;
+    for (int32_t id = 0; id < (int32_t)n; id++) {
+        char *piece = nullptr;
+        size_t length = 0;
+        ASSERT_OK(qn_tokenizer_decode(tokenizer, &id, 1, &piece, &length));
+        const auto known = letters.find(std::string(piece, length));
+        if (known != letters.end()) {
+            EXPECT_EQ((bool)goes_on[id], known->second) << known->first;
+            seen.insert(known->first);
+        }
+        free(piece);
+    }
+    EXPECT_GE(seen.size(), 7u);
+    for (int64_t id = n; id < n + 3; id++) EXPECT_FALSE(goes_on[id]);
 }
 
 TEST_F(Words, RelationsAreOfTokens) {

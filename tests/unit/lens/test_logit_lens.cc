@@ -61,6 +61,22 @@ class LogitLens : public testing::TestWithParam<const char *> {};
 INSTANTIATE_TEST_SUITE_P(Architectures, LogitLens,
                          testing::Values("LlamaForCausalLM", "GPT2LMHeadModel"));
 
+// A NaN in the last layer leaves the depths before it.
+TEST_P(LogitLens, LogitsThatAreNoNumbersForetellNothing) {
+    SmallModel m(small_config(GetParam()), inspected());
+    const Text text(m.config, 5);
+    const qn_param *p = qn_params_find(m.params(), QN_O_W, m.config.n_layers - 1);
+    std::vector<float> values((size_t)p->count, NAN);
+    ASSERT_OK(qn_model_write_param(m.model, p, values.data()));
+    const std::vector<char> begins((size_t)m.config.vocab_size, 1);
+    Figures figures;
+    ASSERT_OK(qn_probe_logit_lens(m.model, &text.text, (const bool *)begins.data(), &figures.list));
+    for (const char *metric : {"lens_accuracy", "lens_word_accuracy", "lens_loss"}) {
+        EXPECT_TRUE(std::isnan(figures.value(metric, m.config.n_layers))) << metric;
+        EXPECT_FALSE(std::isnan(figures.value(metric, m.config.n_layers - 1))) << metric;
+    }
+}
+
 TEST_P(LogitLens, AgreesWithDistributionsInFloat64) {
     SmallModel m(small_config(GetParam()), inspected());
     const Text text(m.config, 5);

@@ -36,6 +36,14 @@ TEST(PairAuc, CountsWinsAndHalfOfTies) {
     EXPECT_DOUBLE_EQ(auc_of(x, {2, 1}, y, {1, 2, 0}, 4).value, (2.5 + 1.5) / 6);
 }
 
+TEST(PairAuc, OfWhatIsNoNumberIsNone) {
+    const Pairs x = {{0, 1}, {2, 3}}, y = {{0, 2}, {1, 3}, {0, 3}};
+    const qn_measure own = auc_of(x, {1, NAN}, y, {1, 2, 0}, 4);
+    EXPECT_TRUE(std::isnan(own.value) && std::isnan(own.error));
+    EXPECT_TRUE(std::isnan(auc_of(x, {1, 2}, y, {1, NAN, 0}, 4).value));
+    EXPECT_TRUE(std::isnan(mean_of(x, {1, NAN}, 4).value));
+}
+
 TEST(PairMean, OfDisjointPairsHasTheErrorOfIndependentOnes) {
     const qn_measure m = mean_of({{0, 1}, {2, 3}, {4, 5}, {6, 7}}, {1, 2, 3, 6}, 8);
     EXPECT_DOUBLE_EQ(m.value, 3);
