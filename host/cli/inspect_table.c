@@ -40,15 +40,6 @@ static const column of_model[] = {
 enum { WIDTH = 12 };
 #define LENGTH(table) ((int)(sizeof(table) / sizeof *(table)))
 
-static const qn_lens_figure *find(const qn_lens_figures *figures, const char *metric, int64_t layer,
-                                  int64_t head) {
-    for (int64_t i = 0; i < figures->count; i++) {
-        const qn_lens_figure *f = &figures->items[i];
-        if (f->layer == layer && f->head == head && !strcmp(f->metric, metric)) return f;
-    }
-    return NULL;
-}
-
 static bool is_measured(const qn_lens_figures *figures, const char *metric) {
     for (int64_t i = 0; i < figures->count; i++) {
         if (!strcmp(figures->items[i].metric, metric)) return true;
@@ -74,7 +65,7 @@ static void print_cell(FILE *out, const qn_lens_figure *f, const column *c) {
 static void print_row(FILE *out, const qn_lens_figures *figures, const column *columns, int n,
                       int64_t layer, int64_t head) {
     bool any = false;
-    for (int i = 0; i < n; i++) any = any || find(figures, columns[i].metric, layer, head);
+    for (int i = 0; i < n; i++) any = any || qn_lens_find(figures, columns[i].metric, layer, head);
     if (!any) return;
     if (head >= 0) {
         fprintf(out, "%5lld %5lld", (long long)layer, (long long)head);
@@ -83,7 +74,7 @@ static void print_row(FILE *out, const qn_lens_figures *figures, const column *c
     }
     for (int i = 0; i < n; i++) {
         if (!is_measured(figures, columns[i].metric)) continue;
-        print_cell(out, find(figures, columns[i].metric, layer, head), &columns[i]);
+        print_cell(out, qn_lens_find(figures, columns[i].metric, layer, head), &columns[i]);
     }
     fputc('\n', out);
 }
@@ -122,7 +113,7 @@ void qn_print_inspection(FILE *out, const qn_lens_figures *figures) {
     print_table(out, figures, "depth", of_depths, LENGTH(of_depths), false);
     print_table(out, figures, "layer", of_parameters, LENGTH(of_parameters), false);
     for (int i = 0; i < LENGTH(of_model); i++) {
-        const qn_lens_figure *f = find(figures, of_model[i].metric, -1, -1);
+        const qn_lens_figure *f = qn_lens_find(figures, of_model[i].metric, -1, -1);
         if (!f || !isfinite(f->value)) continue;
         fprintf(out, "%s: %.*f", of_model[i].title, of_model[i].digits, f->value);
         if (isfinite(f->error)) fprintf(out, " ± %.*f", of_model[i].digits, f->error);

@@ -26,10 +26,15 @@ void qn_rotation_free(qn_rotation *r) {
     *r = (qn_rotation){0};
 }
 
+/* Cosines, and half a head_dim behind them sines. */
+static const double *turns_at(const qn_rotation *r, int64_t position) {
+    return r->turns + position * r->head_dim;
+}
+
 void qn_rotation_undo(const qn_rotation *r, int64_t position, float *x) {
     const int64_t half = r->head_dim / 2;
     if (!r->turns) return;
-    const double *c = r->turns + position * r->head_dim, *s = c + half;
+    const double *c = turns_at(r, position), *s = c + half;
     for (int64_t i = 0; i < half; i++) {
         const double first = (double)x[i], second = (double)x[half + i];
         x[i] = (float)(first * c[i] + second * s[i]);
@@ -43,7 +48,7 @@ void qn_rotation_add_undone(const qn_rotation *r, int64_t position, const float 
         for (int64_t i = 0; i < r->head_dim; i++) sum[i] += (double)x[i];
         return;
     }
-    const double *c = r->turns + position * r->head_dim, *s = c + half;
+    const double *c = turns_at(r, position), *s = c + half;
     for (int64_t i = 0; i < half; i++) {
         sum[i] += (double)x[i] * c[i] + (double)x[half + i] * s[i];
         sum[half + i] += (double)x[half + i] * c[i] - (double)x[i] * s[i];

@@ -110,23 +110,3 @@ qn_status qn_copy_patterns(qn_model *model, uint64_t seed, qn_lens_figures *out)
         .first = 0, .end = QN_COPY_WORDS, .bos = QN_COPY_BOS, .seed = seed};
     return qn_probe_patterns(model, &tokens, out);
 }
-
-const qn_lens_figure *qn_strongest(const qn_lens_figures *figures, const char *metric,
-                                   int64_t layer) {
-    const qn_lens_figure *best = NULL;
-    for (int64_t i = 0; i < figures->count; i++) {
-        const qn_lens_figure *f = &figures->items[i];
-        if (strcmp(f->metric, metric) || (layer >= 0 && f->layer != layer)) continue;
-        if (!best || f->value > best->value) best = f;
-    }
-    return best;
-}
-
-const qn_lens_figure *qn_figure_of(const qn_lens_figures *figures, const char *metric,
-                                   int64_t layer, int64_t head) {
-    for (int64_t i = 0; i < figures->count; i++) {
-        const qn_lens_figure *f = &figures->items[i];
-        if (!strcmp(f->metric, metric) && f->layer == layer && f->head == head) return f;
-    }
-    return NULL;
-}

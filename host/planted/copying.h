@@ -22,11 +22,4 @@ qn_status qn_plant_copier(qn_garden *garden, int64_t n_layers, qn_trained *out);
 /* The patterns of heads on words at random. */
 qn_status qn_copy_patterns(qn_model *model, uint64_t seed, qn_lens_figures *out);
 
-/* A head's figure; NULL when there is none. */
-const qn_lens_figure *qn_figure_of(const qn_lens_figures *figures, const char *metric,
-                                   int64_t layer, int64_t head);
-/* The head of the largest value of a metric; NULL when no head of `layer` (−1: any) has it. */
-const qn_lens_figure *qn_strongest(const qn_lens_figures *figures, const char *metric,
-                                   int64_t layer);
-
 #endif

@@ -52,7 +52,7 @@ static qn_status check_jump(qn_garden *garden, const qn_trained *t) {
 
 static qn_status check_head(qn_garden *garden, const qn_lens_figures *figures, const char *metric,
                             int64_t layer, double least, qn_head_label label) {
-    const qn_lens_figure *f = qn_strongest(figures, metric, layer);
+    const qn_lens_figure *f = qn_lens_strongest(figures, metric, layer);
     if (!f) return qn_check(garden, T1, NAN, least, INFINITY, "%s: no figure", metric);
     const qn_head_label found = qn_label_head(figures, f->layer, f->head, NULL);
     QN_TRY(qn_check(garden, T1, f->value, least, INFINITY,

@@ -42,7 +42,7 @@ qn_status qn_scale_role(qn_model *model, qn_role role, float factor) {
  * label. */
 static double worth_of_previous_token(const qn_lens_figures *patterns,
                                       const qn_lens_figures *ablations) {
-    const qn_lens_figure *head = qn_strongest(patterns, "previous_token", -1);
+    const qn_lens_figure *head = qn_lens_strongest(patterns, "previous_token", -1);
     double own = (double)NAN, others = 0;
     int count = 0;
     if (!head || qn_label_head(patterns, head->layer, head->head, NULL) != QN_LABEL_PREVIOUS_TOKEN)

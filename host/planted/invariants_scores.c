@@ -66,7 +66,7 @@ static qn_status check_profile(qn_garden *garden, qn_model *model, const qn_batc
     qn_lens_figures figures = {0};
     const double scale = 1 / sqrt((double)plan->config.head_dim);
     qn_status status = qn_probe_distance(model, &text, &figures);
-    const qn_lens_figure *share = qn_figure_of(&figures, "position_share", 0, 0);
+    const qn_lens_figure *share = qn_lens_find(&figures, "position_share", 0, 0);
     const double position = share ? share->value : (double)NAN;
     const double distance = profile_distance(&figures, scores, plan->options.seq_len, scale);
     if (!status)

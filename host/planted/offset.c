@@ -37,7 +37,7 @@ static double largest_induction(const qn_lens_figures *figures, const qn_config 
         for (int64_t h = 0; h < c->n_heads; h++) {
             int64_t at;
             if (qn_label_head(figures, l, h, &at) != QN_LABEL_OFFSET || at != PERIOD - 1) continue;
-            largest = fmax(largest, qn_figure_of(figures, "induction", l, h)->value);
+            largest = fmax(largest, qn_lens_find(figures, "induction", l, h)->value);
         }
     return largest;
 }

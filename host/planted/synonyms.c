@@ -210,8 +210,8 @@ qn_status qn_check_centred_cosines(qn_garden *garden, int experiment) {
     if (!status) status = shift_embeddings(garden->synonyms.model, 1);
     if (!status) status = probe_shifted(garden, 0, &after);
     if (!status) status = shift_embeddings(garden->synonyms.model, -1);
-    const qn_lens_figure *b = qn_figure_of(&before, metric, -1, -1);
-    const qn_lens_figure *a = qn_figure_of(&after, metric, -1, -1);
+    const qn_lens_figure *b = qn_lens_find(&before, metric, -1, -1);
+    const qn_lens_figure *a = qn_lens_find(&after, metric, -1, -1);
     const double change = a && b ? fabs(a->value - b->value) : (double)NAN;
     if (!status)
         status = qn_check(garden, experiment, change, 0, 1e-5,

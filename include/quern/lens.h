@@ -30,6 +30,12 @@ typedef struct qn_lens_figures {
 } qn_lens_figures;
 
 qn_status qn_lens_add(qn_lens_figures *figures, qn_lens_figure figure);
+/* A head's figure (−1: of a layer, of the model); NULL when there is none. */
+const qn_lens_figure *qn_lens_find(const qn_lens_figures *figures, const char *metric,
+                                   int64_t layer, int64_t head);
+/* The largest of a metric in a layer (−1: any); NULL when there is none. */
+const qn_lens_figure *qn_lens_strongest(const qn_lens_figures *figures, const char *metric,
+                                        int64_t layer);
 void qn_lens_figures_free(qn_lens_figures *figures);
 
 enum { QN_LENS_METRICS = 6 };
