@@ -192,24 +192,49 @@ def ordered_layers():
     return samples
 
 
+# Shares of position of 16 untrained heads.
+UNTRAINED = (0.00236, 0.00101, 0.00068, 0.00077, 0.00117, 0.00099, 0.00124, 0.00140,
+             0.00104, 0.00105, 0.00116, 0.00100, 0.00100, 0.00138, 0.00077, 0.00064)
+DEALT_ANEW = 0.00048
+
+
 class Positions(unittest.TestCase):
     """Claim 1."""
 
-    def shares(self, seed, beyond):
-        """Chance's shares with their spread, but for the first `beyond` heads."""
+    def shares(self, seed, beyond, share=0.03, initial=None, error=None):
+        """Untrained heads, but for the first `beyond` at the end."""
         random = np.random.default_rng(seed)
         def change(line):
             if line["metric"] == "position_share":
-                distances = 63
-                line["value"] = 0.002 * random.chisquare(distances) / distances
-                if line["layer"] * HEADS + line["head"] < beyond:
-                    line["value"] += 0.01
+                planted = line["layer"] * HEADS + line["head"] < beyond
+                line["value"], line["baseline"] = random.choice(UNTRAINED), DEALT_ANEW
+                if planted and line["step"]:
+                    line["value"] = share
+                elif planted and initial is not None:
+                    line["value"] = initial
+                if error is not None:
+                    line["error"] = error
         return probed("unigram", seed, change)
 
-    def test_most_heads(self):
-        for beyond, count in ((0, 0), (6, 0), (7, 10), (12, 10)):
+    def test_most_heads_of_a_layer(self):
+        for beyond, count in ((0, 0), (1, 0), (2, 10), (12, 10)):
             runs = [self.shares(seed, beyond) for seed in range(10)]
             self.assertEqual(supported(positions.judge, runs), count, beyond)
+        self.assertIn("3 of 3 of layer 0, 2 of 3 of layer 1, 0 of 3 of layer 2",
+                      positions.judge(self.shares(1, 5))["figure"])
+
+    def test_untrained_weights(self):
+        """Nearly all of them have more than twice the share of scores dealt out anew."""
+        lines = [{"step": 0, "tokens": 0, "layer": i // HEADS, "head": i % HEADS,
+                  "metric": "position_share", "value": share, "baseline": DEALT_ANEW, "n": 264192}
+                 for i, share in enumerate(UNTRAINED[:LAYERS * HEADS])]
+        self.assertEqual(supported(positions.judge, [run_of(lines)]), 0)
+
+    def test_what_a_share_must_exceed(self):
+        for options in ({"share": 0.019}, {"share": 0.03, "initial": 0.016}, {"error": 0.016}):
+            self.assertEqual(supported(positions.judge, [self.shares(1, 12, **options)]), 0, options)
+        for options in ({"share": 0.03, "initial": 0.014}, {"error": 0.014}):
+            self.assertEqual(supported(positions.judge, [self.shares(1, 12, **options)]), 1, options)
 
 
 class Gradients(unittest.TestCase):
