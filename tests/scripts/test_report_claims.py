@@ -22,7 +22,7 @@ import planted_run
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts"))
 from report import changes, followers  # noqa: E402
-from report.claims import (layers, positions, residual, stages, synonyms,  # noqa: E402
+from report.claims import (initial, layers, positions, residual, stages, synonyms,  # noqa: E402
                            training)
 from report.figures import Figures, figure_of  # noqa: E402
 from report.samples import Samples  # noqa: E402
@@ -235,6 +235,72 @@ class Positions(unittest.TestCase):
             self.assertEqual(supported(positions.judge, [self.shares(1, 12, **options)]), 0, options)
         for options in ({"share": 0.03, "initial": 0.014}, {"error": 0.014}):
             self.assertEqual(supported(positions.judge, [self.shares(1, 12, **options)]), 1, options)
+
+
+class Initial(unittest.TestCase):
+    """Claim 2, on attention by scores that are drawn at random, of a deviation."""
+
+    LENGTH = 64
+
+    def scores(self, deviation):
+        random = np.random.default_rng(1)
+        return [deviation * random.normal(size=n) for n in range(1, self.LENGTH + 1)]
+
+    def entropy(self, scores):
+        def of(row):
+            weights = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
+            return -(weights * np.log(weights)).sum() / np.log(len(row))
+        return float(np.mean([of(row) for row in scores[1:]]))
+
+    def run_with(self, deviation, entropy=None, told=True, change=lambda line: None):
+        scores = self.scores(deviation)
+        entropy = self.entropy(scores) if entropy is None else entropy
+        probes = planted_run.Probes("unigram", LAYERS, HEADS, LAST).figures()
+        for line in probes:
+            change(line)
+        places = [(layer, head) for layer in range(LAYERS) for head in range(HEADS)]
+        if told:
+            probes += [{"step": 0, "tokens": 0, "layer": layer, "head": head,
+                        "metric": "score_deviation", "baseline": None, "n": self.LENGTH,
+                        "value": float(np.sqrt(np.mean([row.var() for row in scores])))}
+                       for layer, head in places]
+        lens = [{"step": 1, "tokens": 512, "layer": layer, "head": head, "metric": name,
+                 "value": entropy if name == "entropy" else base, "baseline": base, "n": 512}
+                for layer, head in places for name, base in planted_run.UNIFORM.items()]
+        return run_of(probes, lens, **{"seq-len": self.LENGTH})
+
+    def test_random_scores_of_any_size(self):
+        """They are far from uniform, and carry nothing."""
+        for deviation in (0.1, 0.7, 1.0, 1.2):
+            run = self.run_with(deviation)
+            self.assertEqual(supported(initial.judge, [run]), 1, deviation)
+        self.assertRegex(initial.judge(self.run_with(1.0))["figure"],
+                         r"Entropy 0\.8\d\d in the median head, 0\.1\d\d from uniform and 0\.0\d\d from "
+                         r"the 0\.8\d\d of random scores")
+
+    def test_sharper_and_flatter_than_random_scores(self):
+        for deviation, entropy in ((1.0, 0.82), (0.1, 0.96), (1.0, 0.98)):
+            run = self.run_with(deviation, entropy)
+            self.assertEqual(supported(initial.judge, [run]), 0, (deviation, entropy))
+
+    def test_without_the_deviation_it_is_held_against_uniform(self):
+        for entropy, count in ((0.91, 1), (0.88, 0)):
+            run = self.run_with(1.0, entropy, told=False)
+            self.assertEqual(supported(initial.judge, [run]), count, entropy)
+            self.assertIn("the deviation of scores was not probed", initial.judge(run)["figure"])
+
+    def test_q_and_k_that_know_words(self):
+        """One layer of one kind is enough; chance is not."""
+        def close(line):
+            if (line["metric"], line["layer"], line["step"]) == ("k_synonym_auc", 2, 0):
+                line["value"] = 0.65
+        self.assertEqual(supported(initial.judge, [self.run_with(0.7, change=close)]), 0)
+
+    def test_patterns(self):
+        def previous(line):
+            if line["metric"] == "previous_token" and line["layer"] == 1:
+                line["value"] = 0.2
+        self.assertEqual(supported(initial.judge, [self.run_with(0.7, change=previous)]), 0)
 
 
 class Gradients(unittest.TestCase):

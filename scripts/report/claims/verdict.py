@@ -3,7 +3,7 @@ SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not test
 
 TITLES = (
     "Rotary positions make the same two vectors score differently at different distances",
-    "At initialisation attention has no pattern",
+    "At initialisation q and k carry nothing: attention has no pattern",
     "Gradients reach and change Wq, Wk and the embeddings",
     "Synonyms draw together",
     "Layers have levels: early ones look near, later ones far, and each knows more",
