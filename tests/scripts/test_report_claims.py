@@ -306,11 +306,14 @@ class Initial(unittest.TestCase):
 class Gradients(unittest.TestCase):
     """Claim 3."""
 
-    def run_with(self, change=None, norm=None, **options):
+    def run_with(self, change=None, norm=None, others=None, **options):
+        """Of the k of layer 3 the change and the norm of the gradient, of all else the change."""
         lines = planted_run.Probes("unigram", LAYERS, HEADS, LAST).figures()
         lens = [line for step in (1, 300, 600)
                 for line in planted_run.gradient_lines(step, LAYERS, planted_run.random.Random(1))]
         for line in lines:
+            if line["metric"].startswith("change_") and others is not None:
+                line["value"] = others
             if line["metric"] == "change_k" and line["layer"] == 3 and change is not None:
                 line["value"] = change
         for line in lens:
@@ -325,11 +328,23 @@ class Gradients(unittest.TestCase):
         self.assertEqual(supported(self.judge, [self.run_with()]), 1)
         # 600 steps of 0.006 x 0.1 take 30 % of a matrix away.
         decayed = self.run_with(change=0.31, **{"weight-decay": 0.1})
+        self.assertIn("changes a matrix by 0.3", self.judge(decayed)["baseline"])
         alone = self.run_with(norm=0)
         for entry in alone.steps:
             del entry["grad_norm"]
-        for run in (self.run_with(change=0.005), self.run_with(norm=0), alone, decayed):
+        for run in (self.run_with(change=0.09), self.run_with(norm=0), alone, decayed):
             self.assertEqual(supported(self.judge, [run]), 0)
+
+    def test_what_is_not_decay(self):
+        """600 steps of 0.006 x 0.25 take 59 % away; a matrix of the same norm that has nothing of
+        the first is a change of 1.41, and one of 0.7 is 0.11 more than decay."""
+        for change, count in ((1.41, 1), (0.72, 1), (0.68, 0)):
+            run = self.run_with(change=change, others=1.5, **{"weight-decay": 0.25})
+            self.assertEqual(supported(self.judge, [run]), count, change)
+
+    def test_no_decay_is_no_change(self):
+        self.assertIn("changes a matrix by 0", self.judge(self.run_with())["baseline"])
+        self.assertNotIn("-0", self.judge(self.run_with())["baseline"])
 
     def test_a_frozen_run_has_no_answer(self):
         found = self.judge(self.run_with(change=0, freeze="qk"))
