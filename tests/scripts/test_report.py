@@ -91,13 +91,12 @@ class Planted(Report):
         self.assertEqual([data["max_logit"][k] for k in ("step", "layer", "head")], [400, 3, 1])
         self.assertEqual([(x["layer"], x["head"], x["step"], x["at_end"])
                           for x in data["collapsed"]], [(2, 0, 310, True)])
-        self.assertEqual(self.verdicts(data)[4], "supported")
         self.assertEqual(self.verdicts(data)[6], "supported")
         points = data["stages"]["points"]
         self.assertEqual([(x["metric"], x["layer"], x["head"]) for x in points],
                          [("entropy", 2, 0)])
         self.assertTrue(300 <= points[0]["from_step"] < points[0]["to_step"] <= 310, points)
-        for i in (0, 2, 3, 5):
+        for i in (0, 2, 3, 4, 5):
             self.assertEqual(self.verdicts(data)[i], "not testable")
         for part in ("the share of position", "change of Wq", "probe of synonyms",
                      "each layer's residual"):

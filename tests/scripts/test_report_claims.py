@@ -182,6 +182,69 @@ class Depths(unittest.TestCase):
             self.assertEqual(supported(layers.judge, [run]), count, world)
 
 
+class Layers(unittest.TestCase):
+    """Claim 5: each layer's q and k must be meaningful, by any of three kinds of figures."""
+
+    @staticmethod
+    def run_with(change=lambda line: None):
+        """Of the "structure" world, with layer 0 meaningless but for what `change` makes of it."""
+        def only(line):
+            if line["layer"] == 0 and line["head"] is not None:
+                flat = {"position_share": 0.003, "ablation": 0.0}
+                line["value"] = flat.get(line["metric"], line["value"])
+                if line["metric"].endswith("_auc"):
+                    line["value"] = 0.5
+            change(line)
+        run = probed("structure", 1, only)
+        run.samples = ordered_layers()
+        return run
+
+    @staticmethod
+    def planted(metric, value, heads):
+        def change(line):
+            if (line["metric"], line["layer"], line["step"]) == (metric, 0, LAST) \
+                    and line["head"] in heads:
+                line["value"] = value
+        return change
+
+    def test_one_meaningless_layer_is_enough(self):
+        found = layers.judge(self.run_with())
+        self.assertEqual(found["verdict"], "not supported")
+        self.assertIn("meaningful in 3 of 4 layers, not in layer 0", found["figure"])
+        self.assertEqual([row[-1] for row in found["table"]["rows"]], ["no", "yes", "yes", "yes"])
+
+    def test_what_a_layer_passes_by(self):
+        for change, passes in (
+                (self.planted("q_synonym_auc", 0.7, (0, 1, 2)), True),
+                (self.planted("row_synonym_auc", 0.7, (0, 1, 2)), False),
+                (self.planted("k_synonym_auc", 0.58, (0, 1, 2)), False),
+                (self.planted("position_share", 0.05, (0, 2)), True),
+                (self.planted("position_share", 0.05, (0,)), False),
+                (self.planted("ablation", 0.02, (1,)), True),
+                (self.planted("ablation", 0.009, (1,)), False)):
+            found = layers.judge(self.run_with(change))
+            self.assertEqual(found["table"]["rows"][0][-1], "yes" if passes else "no")
+            self.assertEqual(found["verdict"], "supported" if passes else "not supported")
+
+    def test_an_unsure_cost(self):
+        """0.02 nats, by 2.5 errors: too few of the dearest of 12 heads."""
+        def change(line):
+            self.planted("ablation", 0.02, (1,))(line)
+            if line["metric"] == "ablation":
+                line["error"] = 0.008
+        self.assertEqual(layers.judge(self.run_with(change))["verdict"], "not supported")
+
+    def test_what_was_not_probed(self):
+        """A layer may pass by what is not there."""
+        def absent(line):
+            if line["metric"] == "ablation":
+                line["metric"] = "unknown"
+        self.assertEqual(layers.judge(self.run_with(absent))["verdict"], "not testable")
+        run = run_of()
+        run.samples = ordered_layers()
+        self.assertEqual(layers.judge(run)["verdict"], "not testable")
+
+
 def ordered_layers():
     """Samples in which deeper layers look further."""
     samples = Samples([1, 600], [512, 307200], LAYERS, HEADS)

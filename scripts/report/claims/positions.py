@@ -1,43 +1,8 @@
 """Claim 1: does the score of q and k depend on their distance, and how much of it is that?"""
 import numpy as np
 
-from report import synonyms
+from report import positions
 from report.claims.verdict import NOT_PROBED, claim, untested, verdict
-
-SHARE = "position_share"
-LEAST = 0.02       # of the variance of a head's scores; a convention of this report
-TIMES_INITIAL = 2  # pairs of one sequence share their tokens: untrained weights have a share too
-ERRORS = 2
-MORE_THAN = 0.5    # of the heads of a layer
-
-
-def counting(probed):
-    """None where nothing is known, else {"sample"; and, each (layers, heads): "value", NaN where
-    unknown; "initial", that at step 0, NaN where it was not probed; "baseline"; "n"; "counts"}."""
-    sample = synonyms.last_with(probed, SHARE)
-    if sample is None:
-        return None
-    value, baseline, n = (field[SHARE][sample] for field in
-                          (probed.value, probed.baseline, probed.n))
-    initial = probed.value[SHARE][0] if probed.steps[0] == 0 else np.full_like(value, np.nan)
-    error = np.nan_to_num(probed.errors(SHARE)[sample])
-    with np.errstate(invalid="ignore"):
-        counts = ((value >= LEAST) & (value - np.nan_to_num(baseline) > ERRORS * error)
-                  & (np.isnan(initial) | (value >= TIMES_INITIAL * initial)))
-    return {"sample": sample, "value": value, "initial": initial, "baseline": baseline, "n": n,
-            "counts": counts}
-
-
-def in_layers(found):
-    """[(heads that count, heads known)] of the layers."""
-    return [(int(counts.sum()), int(told.sum()))
-            for counts, told in zip(found["counts"], np.isfinite(found["value"]))]
-
-
-def most(counted):
-    """Whether most heads of a layer count."""
-    count, told = counted
-    return told > 0 and count / told > MORE_THAN
 
 
 def profile_words(figures):
@@ -59,7 +24,7 @@ def shares_words(step, found):
     initial = found["initial"][np.isfinite(found["initial"])]
     first = f" (median at step 0: {np.median(initial):.2g})" if len(initial) else ""
     heads = ", ".join(f"{count} of {told} of layer {layer}"
-                      for layer, (count, told) in enumerate(in_layers(found)))
+                      for layer, (count, told) in enumerate(positions.in_layers(found)))
     return (f"step {step}: distance alone explains {middle:.2g} of the variance of scores in the "
             f"median head{first}, from {low:.2g} to {high:.2g}; the other {1 - middle:.2g} is "
             f"content. Heads that count: {heads}")
@@ -69,15 +34,15 @@ def judge(run):
     if not run.is_rotary():
         return untested(1, "this model has learnt absolute positions, not rotary ones")
     probed = run.probes.heads
-    found = counting(probed)
+    found = positions.counting(probed)
     if found is None:
         return untested(1, "needs the share of position in the scores, and the score as a function "
                            f"of distance: {NOT_PROBED}")
     step = probed.steps[found["sample"]]
     told = np.isfinite(found["value"])
-    criterion = (f"a head counts whose share is at least {LEAST:g}, at least {TIMES_INITIAL} x its "
-                 f"share at step 0 where that was probed, and above its baseline by {ERRORS} "
-                 f"standard errors where they are known; more than {MORE_THAN:.0%} of the heads of "
+    criterion = (f"a head counts whose share is at least {positions.LEAST:g}, at least {positions.TIMES_INITIAL} x its "
+                 f"share at step 0 where that was probed, and above its baseline by {positions.ERRORS} "
+                 f"standard errors where they are known; more than {positions.MORE_THAN:.0%} of the heads of "
                  "a layer")
     dealt = found["baseline"][told & np.isfinite(found["baseline"])]
     baseline = "the same heads' untrained weights" if np.isfinite(found["initial"]).any() else \
@@ -85,6 +50,6 @@ def judge(run):
     if len(dealt):
         baseline += (f"; scores dealt out anew to the distances, as if pairs were independent: "
                      f"{np.median(dealt):.2g} in the median head")
-    return claim(1, verdict(any(map(most, in_layers(found)))),
+    return claim(1, verdict(any(map(positions.most, positions.in_layers(found)))),
                  shares_words(step, found) + profile_words(run.probes), criterion, baseline,
                  f"{told.sum()} heads, at least {found['n'][told].min():,} pairs each")
