@@ -217,6 +217,34 @@ class Probed(Report):
         self.assertEqual(part["verdict"], "not testable")
         self.assertIn("it differs in seed", part["figure"])
 
+    def test_a_twin_that_learnt_something_else(self):
+        """Any option that changes what is learnt, the model's config, or the text."""
+        self.write_probed("unigram", beta2=0.99)
+        same = {"freeze": "qk", "beta2": 0.99, "threads": 2, "lens-every": 50, "save-every": 7,
+                "run": "elsewhere", "keep-last": 1, "eval-tokens": 8, "backend": "cpu"}
+
+        def part(number, text="aa", change=lambda path: None, **options):
+            folder = self.dir / f"twin{number}"
+            self.write_run(folder, **{**same, **options})
+            change(folder / "config.json")
+            for each, checksum in ((self.run_dir, "aa"), (folder, text)):
+                path = each / "run.json"
+                found = json.loads(path.read_text())
+                found["environment"]["data"] = {"xxh3": checksum}
+                path.write_text(json.dumps(found))
+            return self.report("--frozen", folder)[1]["claims"][2]["part"]
+
+        def widen(path):
+            path.write_text(path.read_text().replace('"hidden_size": 96', '"hidden_size": 128'))
+
+        self.assertNotEqual(part(1)["verdict"], "not testable")
+        for number, (name, options) in enumerate((
+                ("beta2", {"beta2": 0.95}), ("clip", {"clip": 2}), ("data", {"text": "bb"}),
+                ("hidden_size of config.json", {"change": widen})), 2):
+            found = part(number, **options)
+            self.assertEqual(found["verdict"], "not testable")
+            self.assertTrue(found["figure"].endswith(f"it differs in {name}"), found["figure"])
+
 
 class Nothing(Report):
     """Where nothing is planted, nothing is found."""

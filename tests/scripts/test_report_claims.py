@@ -295,9 +295,11 @@ class Positions(unittest.TestCase):
 
     def test_what_a_share_must_exceed(self):
         for options in ({"share": 0.019}, {"share": 0.03, "initial": 0.016}, {"error": 0.016}):
-            self.assertEqual(supported(positions.judge, [self.shares(1, 12, **options)]), 0, options)
+            run = self.shares(1, 12, **options)
+            self.assertEqual(supported(positions.judge, [run]), 0, options)
         for options in ({"share": 0.03, "initial": 0.014}, {"error": 0.014}):
-            self.assertEqual(supported(positions.judge, [self.shares(1, 12, **options)]), 1, options)
+            run = self.shares(1, 12, **options)
+            self.assertEqual(supported(positions.judge, [run]), 1, options)
 
 
 class Initial(unittest.TestCase):
@@ -338,8 +340,8 @@ class Initial(unittest.TestCase):
             run = self.run_with(deviation)
             self.assertEqual(supported(initial.judge, [run]), 1, deviation)
         self.assertRegex(initial.judge(self.run_with(1.0))["figure"],
-                         r"Entropy 0\.8\d\d in the median head, 0\.1\d\d from uniform and 0\.0\d\d from "
-                         r"the 0\.8\d\d of random scores")
+                         r"Entropy 0\.8\d\d in the median head, 0\.1\d\d from uniform and "
+                         r"0\.0\d\d from the 0\.8\d\d of random scores")
 
     def test_sharper_and_flatter_than_random_scores(self):
         for deviation, entropy in ((1.0, 0.82), (0.1, 0.96), (1.0, 0.98)):

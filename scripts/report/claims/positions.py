@@ -40,10 +40,10 @@ def judge(run):
                            f"of distance: {NOT_PROBED}")
     step = probed.steps[found["sample"]]
     told = np.isfinite(found["value"])
-    criterion = (f"a head counts whose share is at least {positions.LEAST:g}, at least {positions.TIMES_INITIAL} x its "
-                 f"share at step 0 where that was probed, and above its baseline by {positions.ERRORS} "
-                 f"standard errors where they are known; more than {positions.MORE_THAN:.0%} of the heads of "
-                 "a layer")
+    criterion = (f"a head counts whose share is at least {positions.LEAST:g}, at least "
+                 f"{positions.TIMES_INITIAL} x its share at step 0 where that was probed, and above "
+                 f"its baseline by {positions.ERRORS} standard errors where they are known; more "
+                 f"than {positions.MORE_THAN:.0%} of the heads of a layer")
     dealt = found["baseline"][told & np.isfinite(found["baseline"])]
     baseline = "the same heads' untrained weights" if np.isfinite(found["initial"]).any() else \
         "untrained weights were not probed"

@@ -50,7 +50,8 @@ def judge_twin(run, twin):
               f"{found['to_step']}: {found['cost']:+.4f} +- {found['error']:.4f} nats a token"
               f"{words}. One run of each: how much two seeds differ is not known")
     return judgement(PART, verdict(found["holds"]), figure,
-                     f"at least {frozen.LEAST} nats and {frozen.ERRORS} standard errors", "0 nats",
+                     f"at least {frozen.LEAST} nats, an allowance, and {frozen.ERRORS} standard "
+                     "errors", "0 nats",
                      f"{found['n']} steps that both have")
 
 
