@@ -1,5 +1,6 @@
 """A run folder as the report reads it. What is missing or damaged is left out, and a note says
 so."""
+import functools
 import json
 import pathlib
 
@@ -56,10 +57,11 @@ def read_lines(path, take, notes):
 class Run:
     """config, options, environment: objects; steps and evaluations: entries of log.jsonl in
     order; lens and probes: Figures of lens.jsonl and inspect.jsonl; samples: the heads of lens, or
-    None; pictures: of pictures.jsonl; notes: what was left out and why."""
+    None; pictures: of pictures.jsonl; notes: what was left out and why. `data` is the folder of its
+    data, where they are no longer where run.json says."""
 
-    def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
+    def __init__(self, folder, data=None):
+        self.folder, self._data = pathlib.Path(folder), data
         self.name = self.folder.resolve().name
         self.notes = []
         if not self.folder.is_dir():
@@ -136,10 +138,30 @@ class Run:
         """Whether positions rotate q and k, or are embedded as GPT-2's are."""
         return "n_positions" not in self.config and self.config.get("model_type") != "gpt2"
 
+    @functools.cached_property
+    def data(self):
+        """(folder of the run's data or None, why there is none)."""
+        given = self._data or self.options.get("data")
+        if not isinstance(given, (str, pathlib.Path)) or not given:
+            return None, "run.json does not say where its data are"
+        recorded = self.environment.get("data")
+        reasons = []
+        for folder in followers.places(given, self.folder):
+            wrong = followers.unlike(folder, recorded if isinstance(recorded, dict) else {})
+            if not wrong:
+                return folder, ""
+            reasons.append(f"{folder} is not this run's data: it has {wrong}")
+        return None, reasons[0] if reasons else f"{given} is not there"
+
     def followers(self):
         """What the current token alone tells (followers.py); None without the run's data."""
-        folder = self.options.get("data")
-        return followers.accuracy(folder) if isinstance(folder, str) and folder else None
+        folder, _ = self.data
+        return followers.accuracy(folder) if folder else None
+
+    def lacks_followers(self):
+        """Why followers() is None."""
+        folder, wrong = self.data
+        return wrong or f"{folder} has too little text in train_000000.bin or val_000000.bin"
 
     def tokens_at(self, step):
         """Tokens that were read by the end of a step that log.jsonl may lack; or None."""

@@ -9,6 +9,7 @@ gradients are alike in all."""
 import json
 import math
 import random
+import struct
 
 METRICS = ("entropy", "max_logit", "p_max", "distance", "sink", "local")
 UNIFORM = {"entropy": 1, "max_logit": None, "p_max": 0.04, "distance": 30, "sink": 0.04,
@@ -55,7 +56,7 @@ def write_run(folder, layers=4, heads=3, samples=60, every=10, value=lambda *_: 
         {"architectures": ["Qwen3ForCausalLM"], "num_hidden_layers": layers,
          "num_attention_heads": heads, "hidden_size": 96, "vocab_size": VOCABULARY}))
     (folder / "run.json").write_text(json.dumps(
-        {"model": "default", "seed": 7, "steps": last, "warmup": 10, "schedule": "wsd",
+        {"data": "data", "model": "default", "seed": 7, "steps": last, "warmup": 10, "schedule": "wsd",
          "decay": 0.5, "lr": 0.006, "weight-decay": 0.01, "batch-size": 4, "seq-len": 128,
          "lens-every": every, **options,
          "environment": {"version": "0.1.0", "device": "a <b>processor</b>"}}))
@@ -74,6 +75,22 @@ def write_run(folder, layers=4, heads=3, samples=60, every=10, value=lambda *_: 
     write_lines(folder / "log.jsonl", log)
     write_lines(folder / "lens.jsonl", lens)
     return folder
+
+
+def write_shard(path, tokens, noise, words=50):
+    """Tokens drawn at random, of which the current one tells nothing of the next."""
+    text = struct.pack(f"<{tokens}H", *(noise.randrange(words) for _ in range(tokens)))
+    path.write_bytes(struct.pack("<256i", 20240520, 1, tokens, *[0] * 253) + text)
+    return path.stat().st_size
+
+
+def write_data(folder, tokens=4000):
+    """A data folder; what run.json records of it."""
+    folder.mkdir(parents=True)
+    noise = random.Random(1)
+    size = write_shard(folder / "train_000000.bin", tokens, noise)
+    write_shard(folder / "val_000000.bin", 2000, noise)
+    return {"shards": 1, "bytes": size, "tokens": tokens}
 
 
 # ---- what probes say ---------------------------------------------------------------------------

@@ -33,6 +33,7 @@ class Report(unittest.TestCase):
         self.dir = Path(tempfile.mkdtemp(prefix="quern-report-"))
         self.addCleanup(shutil.rmtree, self.dir)
         self.run_dir = self.dir / "run"
+        planted_run.write_data(self.dir / "data")
 
     def write_run(self, folder=None, **planted):
         return planted_run.write_run(folder or self.run_dir, **planted)
@@ -166,6 +167,16 @@ class Probed(Report):
                 data = self.report()[1]
                 self.assertEqual(self.verdicts(data), ["supported"] * 3 + ["not supported"] * 4)
                 self.assertEqual(data["claims"][2]["part"]["verdict"], "not testable")
+
+    def test_without_its_data(self):
+        self.write_probed("structure")
+        (self.dir / "data").rename(self.dir / "moved")
+        claim = self.report()[1]["claims"][5]
+        self.assertEqual(claim["verdict"], "not testable")
+        self.assertIn("data is not there; name the run's data by --data DIR", claim["figure"])
+        found = self.report("--data", self.dir / "moved")[1]
+        self.assertEqual(self.verdicts(found)[5], "supported")
+        self.refuse("absent is not there", self.run_dir, "--data", self.dir / "absent")
 
     def test_pictures_are_what_was_recorded(self):
         self.write_probed("structure")

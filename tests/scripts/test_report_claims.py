@@ -1,6 +1,7 @@
 """The verdicts of scripts/report.py on worlds whose answer is known, with many seeds: how often is a
 claim supported where there is nothing, and how often where there is something?"""
 
+import json
 import os
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from report import changes, followers  # noqa: E402
 from report.claims import (initial, layers, positions, residual, stages, synonyms,  # noqa: E402
                            training)
 from report.figures import Figures, figure_of  # noqa: E402
+from report.run import Run  # noqa: E402
 from report.samples import Samples  # noqa: E402
 
 LAYERS, HEADS, LAST = 4, 3, 600
@@ -39,7 +41,8 @@ def run_of(probes=(), lens=(), rate=0.006, **options):
     read = figures(lens)
     return types.SimpleNamespace(
         options=options, option=lambda name, default=None: options.get(name, default),
-        is_rotary=lambda: True, followers=lambda: None, probes=figures(probes), lens=read,
+        is_rotary=lambda: True, probes=figures(probes), lens=read,
+        followers=lambda: {"accuracy": 0.1, "n": 1000}, lacks_followers=lambda: "no data",
         samples=read.heads, evaluations=[], steps=[
             {"step": step, "tokens": 512 * step, "loss": 5.0, "lr": rate, "grad_norm": 1.0}
             for step in range(1, LAST + 1)])
@@ -158,6 +161,16 @@ class Depths(unittest.TestCase):
             run.followers = lambda alone=alone: {"accuracy": alone, "n": 1000}
             self.assertEqual(supported(residual.judge, [run]), count, alone)
 
+    def test_without_the_data(self):
+        """What the current token tells is asked all the same: what holds else is not testable."""
+        for world, kind in (("structure", "not testable"), ("unigram", "not supported")):
+            run = probed(world, 1)
+            run.followers, run.samples = lambda: None, ordered_layers()
+            self.assertEqual(residual.judge(run)["verdict"], kind)
+            self.assertEqual(layers.judge(run)["verdict"], kind)
+            run.samples = Stages().world(9000, jump=0.4)
+            self.assertEqual(stages.judge(run)[0]["verdict"], kind)
+
     def test_followers_of_tokens(self):
         """Of text in which even tokens follow at random, and each has a follower in four cases of
         five."""
@@ -174,6 +187,35 @@ class Depths(unittest.TestCase):
             Path(folder, "val_000000.bin").write_bytes(b"short")
             self.assertIsNone(followers.tokens_of(folder, "val", 9))
         self.assertIsNone(followers.accuracy(folder + "/absent"))
+
+    def test_the_data_of_a_run(self):
+        """Found beside the run, from whatever folder; believed where they are what was recorded."""
+        with tempfile.TemporaryDirectory() as folder:
+            folder = Path(folder)
+            (folder / "runs").mkdir()
+            planted_run.write_run(folder / "runs" / "first", samples=6)
+            record = folder / "runs" / "first" / "run.json"
+            kept = json.loads(record.read_text())
+            kept["data"] = "texts/first"
+            kept["environment"]["data"] = planted_run.write_data(folder / "texts" / "first")
+
+            def run_with(data=None, **recorded):
+                kept["environment"]["data"] |= recorded
+                record.write_text(json.dumps(kept))
+                return Run(folder / "runs" / "first", data)
+
+            self.assertEqual(run_with().data, (folder.resolve() / "texts" / "first", ""))
+            self.assertAlmostEqual(run_with().followers()["accuracy"], 1 / 50, delta=0.02)
+            other = planted_run.write_data(folder / "other", tokens=3000)
+            self.assertRegex(run_with(folder / "other").data[1], f"{other['bytes']:,} bytes, of")
+            for name in ("shards", "bytes", "tokens"):
+                right = kept["environment"]["data"][name]
+                run = run_with(**{name: right + 1})
+                self.assertIsNone(run.followers())
+                self.assertIn(f"{right:,} {name}, of which run.json says {right + 1:,}",
+                              run.lacks_followers())
+                run_with(**{name: right})
+            self.assertIn("is not there", run_with(folder / "absent").lacks_followers())
 
     def test_levels_need_knowledge(self):
         for world, count in (("structure", 1), ("unigram", 0)):

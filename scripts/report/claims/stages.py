@@ -1,6 +1,6 @@
 """Claim 7: do heads learn in stages?"""
 from report import changes, depths
-from report.claims.verdict import NOT_SAMPLED, claim, untested, verdict
+from report.claims.verdict import NOT_SAMPLED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, claim, untested
 
 
 def point_text(point):
@@ -10,13 +10,18 @@ def point_text(point):
 
 
 def learnt(run):
-    """(words, whether the model learnt more than it takes no context for); not asked where that
-    was not probed."""
+    """(words, verdict) on whether the model learnt more than it takes no context for."""
     last = depths.last(run)
-    if last is None or depths.rise(run, last)["context"]:
-        return "", True
-    return (". But the output predicts no better than without context (claim 6): what changed is no "
-            "stage of learning from it", False)
+    if last is None:
+        return ". What the output predicts was not probed, nor asked", SUPPORTED
+    found = depths.rise(run, last)
+    if not found["context"]:
+        return (". But the output predicts no better than without context (claim 6): what changed "
+                "is no stage of learning from it", NOT_SUPPORTED)
+    if found["alone"] is None:
+        return (". Whether the output predicts more than the current token alone tells is not "
+                f"known: {run.lacks_followers()}; name the run's data by --data DIR", NOT_TESTABLE)
+    return "", SUPPORTED
 
 
 def judge(run):
@@ -36,8 +41,8 @@ def judge(run):
     if found["set_aside"]:
         figure += (f". {found['set_aside']} measures of heads depart from a smooth course without "
                    "a change that is large, sudden and followed by noise alone")
-    words, more = learnt(run) if points else ("", True)
-    return claim(7, verdict(points and more), figure + words,
+    words, kind = learnt(run) if points else ("", NOT_SUPPORTED)
+    return claim(7, kind, figure + words,
                  f"one change with p < {changes.SIGNIFICANT}, of at least {changes.LARGE:.0%} of "
                  f"the head's range, {changes.STEEPER} x as steep as what is beside it",
                  f"a smooth course with its residuals permuted {changes.PERMUTATIONS} times, the "
