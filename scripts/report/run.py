@@ -6,7 +6,7 @@ import pathlib
 
 from report import followers, pictures
 from report.figures import (MAX_HEADS, MAX_LAYERS, Figures, figure_of, is_count, is_number,
-                            without_gaps)
+                            without_gaps, without_part_of_last)
 
 BEYOND_GAPS = "of layers or heads below which some have none"
 
@@ -76,9 +76,9 @@ class Run:
         self._read_log()
         self.layers = min(self.size("num_hidden_layers", "n_layer") or MAX_LAYERS, MAX_LAYERS)
         self.heads = min(self.size("num_attention_heads", "n_head") or MAX_HEADS, MAX_HEADS)
-        self.lens = self._read_figures("lens.jsonl")
+        self.lens = self._read_samples()
         self.samples = self.lens.heads
-        self.probes = self._read_figures("inspect.jsonl")
+        self.probes = Figures(self._read_figures("inspect.jsonl"))
         self.pictures = self._read_pictures()
 
     def option(self, name, default=None):
@@ -123,6 +123,15 @@ class Run:
         kept = without_gaps(found)
         if len(kept) < len(found):
             self.notes.append(f"{name}: {len(found) - len(kept)} figures left out: {BEYOND_GAPS}")
+        return kept
+
+    def _read_samples(self):
+        found = self._read_figures("lens.jsonl")
+        kept = without_part_of_last(found)
+        if len(kept) < len(found):
+            last = max(x.step for x in found)
+            self.notes.append(f"lens.jsonl: the sample of step {last} is left out: it is not "
+                              "complete")
         return Figures(kept)
 
     def _read_pictures(self):

@@ -361,6 +361,24 @@ class Damaged(Report):
         self.assertIn("log.jsonl: 2 of ", data["notes"][0] + data["notes"][1])
         self.assertIsNone(data["heads"][1]["sink"][0])
 
+    def test_half_of_the_last_sample(self):
+        """A run in progress: the sample before it is the last."""
+        self.write_run(value=lambda name, step, layer, head: {
+            "distance": 10 + 10 * layer, "local": 0.85 - 0.1 * layer}.get(name) if step > 1 else None)
+        planted_run.write_probes(self.run_dir, "structure")
+        whole = self.report()[1]
+        path = self.run_dir / "lens.jsonl"
+        lines = path.read_text().splitlines(keepends=True)
+        sample = sum('"step": 600,' in line for line in lines)
+        for kept in (1, sample // 2, sample - 1):
+            with self.subTest(kept):
+                path.write_text("".join(lines[:kept - sample]))
+                found = self.report()[1]
+                self.assertEqual(self.verdicts(found), self.verdicts(whole))
+                self.assertEqual(found["notes"], ["lens.jsonl: the sample of step 600 is left out: "
+                                                  "it is not complete"])
+                self.assertEqual(found["stages"]["series"], whole["stages"]["series"])
+
     def test_every_file_may_be_damaged(self):
         self.write_run(samples=6)
         for name, content in (("config.json", b"[" * 100000), ("run.json", b"[1]"),
