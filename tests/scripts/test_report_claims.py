@@ -101,6 +101,28 @@ class Words(unittest.TestCase):
                 line["error"] = 0.08
         self.assertEqual(supported(synonyms.judge, [probed("unigram", 1, unsure)]), 0)
 
+    def test_the_best_single_head(self):
+        """Of 36 heads and kinds: one that passes is named before one that is higher by chance."""
+        def only(value, error):
+            def change(line):
+                if line["metric"].endswith("auc"):
+                    line["value"], line["error"] = 0.5, error
+                    if (line["metric"], line["layer"], line["head"], line["step"]) \
+                            == ("k_synonym_auc", 3, 1, LAST):
+                        line["value"] = value
+                    if line["metric"] == "row_synonym_auc" and line["layer"] == 2:
+                        line["value"] = 0.85  # from the beginning
+            return change
+        for value, error, passes in ((0.8, 0.04, True), (0.62, 0.025, True), (0.8, 0.08, False),
+                                     (0.54, 0.001, False)):
+            figure = synonyms.judge(probed("unigram", 1, only(value, error)))["figure"]
+            name = f"The best single head: k of layer 3, head 1: {value:.2f} +- {error:.2f}; it passes"
+            self.assertEqual(name in figure, passes, figure)
+            self.assertIn("corrected for all 36 heads and kinds (3.0 standard errors)", figure)
+            if not passes:
+                self.assertRegex(figure, "best single head: rows of scores of layer 2.*0.85.*it does "
+                                         "not pass the same")
+
     def test_what_it_takes(self):
         def late(line):
             line["step"] += 1
