@@ -1,5 +1,5 @@
 """Claim 7: do heads learn in stages?"""
-from report import changes, depths
+from report import changes, depths, milestones
 from report.claims.verdict import NOT_SAMPLED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, claim, untested
 
 
@@ -24,8 +24,39 @@ def learnt(run):
     return "", SUPPORTED
 
 
+def step_text(step):
+    return f"{step:.0f}" if step >= 10 else f"{step:.1f}"
+
+
+def as_found(run):
+    """(words, table) on the stages by what came about when."""
+    found = milestones.measure(run)
+    if "reason" in found:
+        return f". When measures came about is not known: {found['reason']}", None
+    first, early, middle = map(step_text, found["bounds"])
+    begins = min(found["courses"], key=lambda each: each[1][0])[0].title
+    words = (f". Stages by when measures came about: initialisation to step {first}, when the first "
+             f"had gone a tenth of its way ({begins}); first steps to {early}, the middle to "
+             f"{middle}, late from there: terciles of the steps below. These are found of any run, "
+             "and not tested")
+    rows = [(course.title, f"{course.values[0]:.3g} to {course.values[-1]:.3g}",
+             *map(step_text, passed)) for course, passed in found["courses"]]
+    caption = ("the step at which a tenth, a half and nine tenths of the way from the first value to "
+               f"the last were passed for good; {found['left_out']} measures that changed by no more "
+               "than their error are left out")
+    return words, {"head": ("measure", "from, to", "a tenth", "a half", "nine tenths"),
+                   "rows": rows, "caption": caption}
+
+
 def judge(run):
     """(the claim, what was found)."""
+    judged, found = sudden(run)
+    words, table = as_found(run)
+    return judged | {"figure": judged["figure"] + words, "table": table}, found
+
+
+def sudden(run):
+    """(the claim, what was found) by the changes that are sudden."""
     if run.samples is None:
         return untested(7, NOT_SAMPLED), {"reason": NOT_SAMPLED}
     found = changes.measure(run.samples, run.option("warmup", 0))
