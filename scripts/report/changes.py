@@ -3,11 +3,11 @@ faster than a smooth course would, after a time in which it did not?
 
 The null hypothesis is a smooth course, a + b sqrt(t) + c t + d log t in steps t, with noise that
 remembers: each sample keeps a part of the noise of the one before, and this part is estimated of
-each series beside its best ramp and taken out of course, ramps and values alike (Cochrane and Orcutt
-1949). The alternative adds a ramp from one level to another, which begins at any sample and takes
-any of RAMPS samples. What is left of the smooth course is then permuted (Freedman and Lane 1983),
-all heads and metrics alike, so that what they share stays shared, and the largest F of all of them
-is compared (Westfall and Young 1993), so that many heads make no chance find more likely.
+each series beside its best ramp and taken out of course, ramps and values alike (Cochrane and
+Orcutt 1949). The alternative adds a ramp from one level to another, which begins at any sample and
+takes any of RAMPS samples. What is left of the smooth course is then permuted (Freedman and Lane
+1983), all heads and metrics alike, so that what they share stays shared, and the largest F of all
+of them is compared (Westfall and Young 1993), so that many heads make no chance find more likely.
 
 That a smooth course of this form does not fit is not yet a change point. One is counted where,
 besides, the ramp is a large part of all that the head did, it is much steeper than what comes
@@ -75,8 +75,8 @@ def expected_likeness(basis):
     """Of each of MEMORIES: the likeness of what `basis` leaves of noise that remembers as much. A
     smooth course takes up the slow part of the noise, which is what neighbours share."""
     count = len(basis)
-    left, apart = np.eye(count) - basis @ basis.T, np.abs(np.subtract.outer(*[np.arange(count)] * 2))
-    found = []
+    left, at = np.eye(count) - basis @ basis.T, np.arange(count)
+    apart, found = np.abs(at[:, None] - at), []
     for memory in MEMORIES:
         covariance = left @ memory**apart @ left
         found.append(np.trace(covariance, 1) / np.trace(covariance))

@@ -1,6 +1,6 @@
-"""When did what is measured of q, k and the loss come about? The steps at which each measure had gone
-a tenth, a half and nine tenths of its way, and the stages into which these fall. Nothing is tested
-here: the stages are those that are found, of whatever run."""
+"""When did what is measured of q, k and the loss come about? The steps at which each measure had
+gone a tenth, a half and nine tenths of its way, and the stages into which these fall. Nothing is
+tested here: the stages are those that are found, of whatever run."""
 import math
 from collections import namedtuple
 

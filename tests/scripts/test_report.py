@@ -163,6 +163,8 @@ class Probed(Report):
         for world in ("unigram", "pieces"):
             with self.subTest(world):
                 shutil.rmtree(self.run_dir, ignore_errors=True)
+                shutil.rmtree(self.dir / "data")
+                planted_run.write_data(self.dir / "data", follower=planted_run.SHUFFLED_FOLLOWER)
                 self.write_probed(world)
                 data = self.report()[1]
                 self.assertEqual(self.verdicts(data), ["supported"] * 3 + ["not supported"] * 4)

@@ -58,6 +58,13 @@ def probed(world, seed, change=lambda line: None):
     return run_of(lines)
 
 
+def shuffled_words(seed):
+    """A run of the control on shuffled words."""
+    run = probed("pieces", seed)
+    run.followers = lambda: {"accuracy": planted_run.SHUFFLED_FOLLOWER, "n": 53706}
+    return run
+
+
 def supported(judge, worlds):
     """How many of the runs support a claim; none may be untestable."""
     verdicts = [judge(run)["verdict"] for run in worlds]
@@ -118,12 +125,12 @@ class Words(unittest.TestCase):
         for value, error, passes in ((0.8, 0.04, True), (0.62, 0.025, True), (0.8, 0.08, False),
                                      (0.54, 0.001, False)):
             figure = synonyms.judge(probed("unigram", 1, only(value, error)))["figure"]
-            name = f"The best single head: k of layer 3, head 1: {value:.2f} +- {error:.2f}; it passes"
+            name = f"best single head: k of layer 3, head 1: {value:.2f} +- {error:.2f}; it passes"
             self.assertEqual(name in figure, passes, figure)
             self.assertIn("corrected for all 36 heads and kinds (3.0 standard errors)", figure)
             if not passes:
-                self.assertRegex(figure, "best single head: rows of scores of layer 2.*0.85.*it does "
-                                         "not pass the same")
+                self.assertRegex(figure, "best single head: rows of scores of layer 2.*0.85.*it "
+                                         "does not pass the same")
 
     def test_what_it_takes(self):
         def late(line):
@@ -144,10 +151,9 @@ class Depths(unittest.TestCase):
         runs = [probed("structure", seed) for seed in range(100, 110)]
         self.assertEqual(supported(residual.judge, runs), 10)
 
-    def test_frequencies_and_pieces_of_words(self):
-        for world in ("unigram", "pieces"):
-            runs = [probed(world, seed) for seed in range(100, 130)]
-            self.assertEqual(supported(residual.judge, runs), 0, world)
+    def test_frequencies(self):
+        runs = [probed("unigram", seed) for seed in range(100, 130)]
+        self.assertEqual(supported(residual.judge, runs), 0)
 
     def test_depths_that_know_less_and_less(self):
         def turn(line):
@@ -246,6 +252,37 @@ class Depths(unittest.TestCase):
             run = probed(world, 1)
             run.samples = ordered_layers()
             self.assertEqual(supported(layers.judge, [run]), count, world)
+
+
+class ShuffledWords(unittest.TestCase):
+    """Claims 4 to 7 on the figures of the control, with all else in their favour."""
+
+    SEEDS = range(100, 120)
+
+    def test_words(self):
+        self.assertEqual(supported(synonyms.judge, map(shuffled_words, self.SEEDS)), 0)
+
+    def test_layers(self):
+        for seed in self.SEEDS:
+            run = shuffled_words(seed)
+            run.samples = ordered_layers()
+            found = layers.judge(run)
+            self.assertEqual((found["verdict"], [row[-1] for row in found["table"]["rows"]]),
+                             ("not supported", ["no", "yes", "yes", "yes"]))
+
+    def test_depths(self):
+        """The output beats the commonest follower: only words' first tokens tell."""
+        self.assertEqual(supported(residual.judge, map(shuffled_words, self.SEEDS)), 0)
+        runs = list(map(shuffled_words, self.SEEDS))
+        for run in runs:
+            del run.probes.layers.value["lens_word_accuracy"]
+        self.assertGreater(supported(residual.judge, runs), len(runs) / 2)
+
+    def test_stages(self):
+        run = shuffled_words(100)
+        run.samples = Stages().world(9000, jump=0.4)
+        judged, found = stages.judge(run)
+        self.assertEqual((judged["verdict"], len(found["points"]) > 0), ("not supported", True))
 
 
 class Layers(unittest.TestCase):
@@ -602,8 +639,8 @@ class Milestones(unittest.TestCase):
         run = self.run_with([[i / 7 for i in range(8)]])
         judged = stages.judge(run)[0]
         self.assertEqual(judged["verdict"], "not testable")
-        self.assertIn("initialisation to step 0.6, when the first had gone a tenth of its way (share "
-                      "of position, layer 0); first steps to", judged["figure"])
+        self.assertIn("initialisation to step 0.6, when the first had gone a tenth of its way "
+                      "(share of position, layer 0); first steps to", judged["figure"])
         self.assertEqual([row[0] for row in judged["table"]["rows"]],
                          ["share of position, layer 0"])
 

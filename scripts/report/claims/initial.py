@@ -92,9 +92,9 @@ def words_alike(run):
     probed = run.probes.heads
     if probed is None or probed.steps[0] != 0:
         return "", True
-    rows = [(kind, layer, auc, error) for kind in ("q", "k") if f"{kind}_synonym_auc" in probed.value
-            for layer, (auc, error, n) in enumerate(
-                synonyms.of_layers(probed, f"{kind}_synonym_auc", 0)) if n]
+    names = {kind: f"{kind}_synonym_auc" for kind in ("q", "k")}
+    rows = [(kind, layer, auc, error) for kind, name in names.items() if name in probed.value
+            for layer, (auc, error, n) in enumerate(synonyms.of_layers(probed, name, 0)) if n]
     if not rows:
         return "", True
     errors = max(AUC_ERRORS, NormalDist().inv_cdf(1 - SIGNIFICANT / (2 * len(rows))))

@@ -101,9 +101,9 @@ def judge(run):
     return claim(5, together((SUPPORTED if ordered else NOT_SUPPORTED, meant, known)),
                  f"step {samples.steps[-1]}: {trends(samples, found, before)}{note}{means}{words}"
                  f"{likeness(run.probes)}",
-                 f"both trends with p < {levels.SIGNIFICANT}; what claim 6 asks; and in every layer "
-                 "synonyms in q or k by the test of claim 4, or most heads' scores by distance as "
-                 "in claim 1, or a head whose ablation costs at least "
+                 f"both trends with p < {levels.SIGNIFICANT}; what claim 6 asks; and in every "
+                 "layer synonyms in q or k by the test of claim 4, or most heads' scores by "
+                 "distance as in claim 1, or a head whose ablation costs at least "
                  f"{meaning.LEAST_COST:g} nats and {meaning.ERRORS} standard errors, corrected for "
                  "all heads",
                  f"orders of the layers by chance: p is at least {found['smallest_p']:.2g}",

@@ -1,6 +1,7 @@
 """Claim 7: do heads learn in stages?"""
 from report import changes, depths, milestones
-from report.claims.verdict import NOT_SAMPLED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, claim, untested
+from report.claims.verdict import (NOT_SAMPLED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED, claim,
+                                   untested)
 
 
 def point_text(point):
@@ -35,15 +36,15 @@ def as_found(run):
         return f". When measures came about is not known: {found['reason']}", None
     first, early, middle = map(step_text, found["bounds"])
     begins = min(found["courses"], key=lambda each: each[1][0])[0].title
-    words = (f". Stages by when measures came about: initialisation to step {first}, when the first "
-             f"had gone a tenth of its way ({begins}); first steps to {early}, the middle to "
+    words = (f". Stages by when measures came about: initialisation to step {first}, when the "
+             f"first had gone a tenth of its way ({begins}); first steps to {early}, the middle to "
              f"{middle}, late from there: terciles of the steps below. These are found of any run, "
              "and not tested")
     rows = [(course.title, f"{course.values[0]:.3g} to {course.values[-1]:.3g}",
              *map(step_text, passed)) for course, passed in found["courses"]]
-    caption = ("the step at which a tenth, a half and nine tenths of the way from the first value to "
-               f"the last were passed for good; {found['left_out']} measures that changed by no more "
-               "than their error are left out")
+    caption = ("the step at which a tenth, a half and nine tenths of the way from the first value "
+               f"to the last were passed for good; {found['left_out']} measures that changed by no "
+               "more than their error are left out")
     return words, {"head": ("measure", "from, to", "a tenth", "a half", "nine tenths"),
                    "rows": rows, "caption": caption}
 

@@ -42,8 +42,8 @@ def single(probed):
     if best is None:
         return ""
     passes = "passes" if best["holds"] else "does not pass"
-    return (f". The best single head: {synonyms.KINDS[best['kind']]} of layer {best['layer']}, head "
-            f"{best['head']}: {best['auc']:.2f} +- {best['error']:.2f}; it {passes} the same test "
+    return (f". The best single head: {synonyms.KINDS[best['kind']]} of layer {best['layer']}, "
+            f"head {best['head']}: {best['auc']:.2f} +- {best['error']:.2f}; it {passes} the same test "
             f"corrected for all {best['heads']} heads and kinds ({best['z']:.1f} standard errors)")
 
 
