@@ -444,12 +444,13 @@ class Initial(unittest.TestCase):
             self.assertEqual(supported(initial.judge, [run]), 1, deviation)
         self.assertRegex(initial.judge(self.run_with(1.0))["figure"],
                          r"Entropy 0\.8\d\d in the median head, 0\.1\d\d from uniform and "
-                         r"0\.0\d\d from the 0\.8\d\d of random scores")
+                         r"0\.0\d\d from the 0\.8\d\d of random scores .* without a direction")
 
     def test_sharper_and_flatter_than_random_scores(self):
         for deviation, entropy in ((1.0, 0.82), (0.1, 0.96), (1.0, 0.98)):
             run = self.run_with(deviation, entropy)
             self.assertEqual(supported(initial.judge, [run]), 0, (deviation, entropy))
+            self.assertIn("not what random scores give", initial.judge(run)["figure"])
 
     def test_without_the_deviation_it_is_held_against_uniform(self):
         for entropy, count in ((0.91, 1), (0.88, 0)):

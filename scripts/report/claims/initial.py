@@ -62,10 +62,11 @@ def sharpness(run, expected):
     words = f". Entropy {middle:.3f} in the median head, {1 - middle:.3f} from uniform"
     if expected is None:
         return words + "; the deviation of scores was not probed at step 0"
-    return words + (f" and {abs(middle - np.median(expected)):.3f} from the "
-                    f"{np.median(expected):.3f} of random scores of its deviation, "
-                    f"{np.median(run.probes.heads.value[DEVIATION][0]):.3f} in the median head: "
-                    "sharpness without a direction")
+    random, deviation = (np.median(x) for x in (expected, run.probes.heads.value[DEVIATION][0]))
+    near = abs(middle - random) <= NEAR_RANDOM
+    return words + (f" and {abs(middle - random):.3f} from the {random:.3f} of random scores of "
+                    f"the same deviation ({deviation:.3f}): "
+                    f"{'sharpness without a direction' if near else 'not what random scores give'}")
 
 
 def farthest(far, near):
