@@ -267,7 +267,7 @@ class ShuffledWords(unittest.TestCase):
             run = shuffled_words(seed)
             run.samples = ordered_layers()
             found = layers.judge(run)
-            self.assertEqual((found["verdict"], [row[-1] for row in found["table"]["rows"]]),
+            self.assertEqual((found["verdict"], [row[1] for row in found["table"]["rows"]]),
                              ("not supported", ["no", "yes", "yes", "yes"]))
 
     def test_depths(self):
@@ -314,7 +314,7 @@ class Layers(unittest.TestCase):
         found = layers.judge(self.run_with())
         self.assertEqual(found["verdict"], "not supported")
         self.assertIn("meaningful in 3 of 4 layers, not in layer 0", found["figure"])
-        self.assertEqual([row[-1] for row in found["table"]["rows"]], ["no", "yes", "yes", "yes"])
+        self.assertEqual([row[1] for row in found["table"]["rows"]], ["no", "yes", "yes", "yes"])
 
     def test_what_a_layer_passes_by(self):
         for change, passes in (
@@ -326,7 +326,7 @@ class Layers(unittest.TestCase):
                 (self.planted("ablation", 0.02, (1,)), True),
                 (self.planted("ablation", 0.009, (1,)), False)):
             found = layers.judge(self.run_with(change))
-            self.assertEqual(found["table"]["rows"][0][-1], "yes" if passes else "no")
+            self.assertEqual(found["table"]["rows"][0][1], "yes" if passes else "no")
             self.assertEqual(found["verdict"], "supported" if passes else "not supported")
 
     def test_an_unsure_cost(self):

@@ -1,7 +1,7 @@
 """Claim 5: are every layer's q and k meaningful, and do layers have levels?"""
 import numpy as np
 
-from report import depths, levels, meaning
+from report import depths, levels, meaning, positions
 from report.claims import residual
 from report.claims.verdict import (NOT_PROBED, NOT_SAMPLED, NOT_SUPPORTED, NOT_TESTABLE, SUPPORTED,
                                    claim, untested)
@@ -15,29 +15,32 @@ def trends(samples, found, before):
                          ("local", "local mass above its baseline should fall")))
 
 
+def marked(words, holds):
+    return f"{words} ✓" if holds else words
+
+
 def auc_of(words, kind):
     if not words or kind not in words:
         return "–"
     found = words[kind]
-    return (f"{found['auc']:.2f} +- {found['error']:.2f} "
-            f"({'passes' if found['holds'] else 'does not'})")
+    return marked(f"{found['auc']:.2f} +- {found['error']:.2f}", found["holds"])
 
 
 def line(layer, row):
     """Of the table of layers."""
     share, cost = row["distances"], row["costs"]
-    return (layer, auc_of(row["words"], "q"), auc_of(row["words"], "k"),
-            f"{share[0]} of {share[1]} heads" if share else "–",
-            f"{cost['cost']:.3f} +- {cost['error']:.3f} of head {cost['head']} "
-            f"({'passes' if cost['holds'] else 'does not'})" if cost else "–",
-            "yes" if row["passes"] else "no")
+    return (layer, "yes" if row["passes"] else "no", auc_of(row["words"], "q"),
+            auc_of(row["words"], "k"),
+            marked(f"{share[0]} of {share[1]}", positions.most(share)) if share else "–",
+            marked(f"{cost['cost']:.3f} +- {cost['error']:.3f} (head {cost['head']})",
+                   cost["holds"]) if cost else "–")
 
 
 def table(rows):
-    return {"head": ("layer", "synonyms' AUC of q", "of k", "scores by distance (claim 1)",
-                     "dearest ablation, nats", "passes"),
+    return {"head": ("layer", "passes", "synonyms' AUC of q", "of k", "heads by distance",
+                     "dearest ablation, nats"),
             "rows": [line(layer, row) for layer, row in enumerate(rows)],
-            "caption": "what each layer's q and k mean"} if rows else None
+            "caption": "what each layer's q and k mean; ✓: what it passes by"} if rows else None
 
 
 def meaningful(rows):

@@ -77,7 +77,8 @@ def sudden(run):
     return claim(7, kind, figure + words,
                  f"one change with p < {changes.SIGNIFICANT}, of at least {changes.LARGE:.0%} of "
                  f"the head's range, {changes.STEEPER} x as steep as what is beside it",
-                 f"a smooth course with its residuals permuted {changes.PERMUTATIONS} times, the "
-                 "largest of all heads and measures compared",
+                 "a smooth course, what noise keeps of the sample before taken out, with its "
+                 f"residuals permuted {changes.PERMUTATIONS} times, the largest of all heads and "
+                 "measures compared",
                  f"{found['series']} measures of heads, {found['samples']} samples after "
                  "warmup"), found
