@@ -5,12 +5,15 @@
     scripts/report.py runs/first -o first.html
     scripts/report.py runs/first --compare runs/second runs/third
     scripts/report.py runs/first --frozen runs/first-frozen
+    scripts/report.py runs/first --data data/first
 
 Heads and layers are in it when attention was sampled: quern train --lens-every N. Probes and
 pictures are in it when checkpoints were kept and inspected: quern train --lens-probes N, then quern
 inspect --run DIR. What the run has not recorded is left out, and the report says why. --compare
 draws the losses and the layers of other runs beside those of the first. --frozen takes the same run
-with Wq and Wk frozen (quern train --freeze qk) and says what that costs.
+with Wq and Wk frozen (quern train --freeze qk) and says what that costs. --data says where the
+run's data are, where they are not in the folder that its run.json names: what the current token
+alone tells of the next is measured on them.
 """
 import argparse
 import os
@@ -35,6 +38,7 @@ def parse_arguments():
     parser.add_argument("--compare", nargs="+", default=[], metavar="RUN",
                         help="runs to draw beside it")
     parser.add_argument("--frozen", metavar="RUN", help="the same run with Wq and Wk frozen")
+    parser.add_argument("--data", metavar="DIR", help="the run's data (default: as in run.json)")
     return parser.parse_args()
 
 
@@ -52,7 +56,9 @@ def write(path, content):
 def main():
     options = parse_arguments()
     try:
-        runs = [Run(folder) for folder in (options.run, *options.compare)]
+        runs = [Run(options.run, options.data), *map(Run, options.compare)]
+        if options.data and runs[0].followers() is None:
+            raise NoRun(f"--data {options.data}: {runs[0].lacks_followers()}")
         if options.frozen:
             runs.insert(1, frozen.twin(options.frozen))
     except NoRun as error:

@@ -1,16 +1,18 @@
 """Change points of heads, found from the measurements: is there a moment at which a head changes
 faster than a smooth course would, after a time in which it did not?
 
-The null hypothesis is a smooth course, a + b sqrt(t) + c t + d log t in steps t, with noise. The
-alternative adds a ramp from one level to another, which begins at any sample and takes any of
-RAMPS samples. Residuals of the smooth course are permuted (Freedman and Lane 1983), all heads and
-metrics alike, so that what they share stays shared, and the largest F of all of them is compared
-(Westfall and Young 1993), so that many heads make no chance find more likely.
+The null hypothesis is a smooth course, a + b sqrt(t) + c t + d log t in steps t, with noise that
+remembers: each sample keeps a part of the noise of the one before, and this part is estimated of
+each series beside its best ramp and taken out of course, ramps and values alike (Cochrane and
+Orcutt 1949). The alternative adds a ramp from one level to another, which begins at any sample and
+takes any of RAMPS samples. What is left of the smooth course is then permuted (Freedman and Lane
+1983), all heads and metrics alike, so that what they share stays shared, and the largest F of all
+of them is compared (Westfall and Young 1993), so that many heads make no chance find more likely.
 
 That a smooth course of this form does not fit is not yet a change point. One is counted where,
 besides, the ramp is a large part of all that the head did, it is much steeper than what comes
-before and after (learning that only slows down has no such place), and neighbours beside the ramp
-are no more alike than noise is (else residuals could not be permuted).
+before and after (learning that only slows down has no such place), and what is new in neighbours
+beside the ramp is no more alike than noise is (else it could not be permuted).
 """
 import numpy as np
 
@@ -23,6 +25,8 @@ BESIDE = 10        # samples on either side that tell the pace there
 STEEPER = 4        # times the pace on either side
 LARGE = 0.5        # of the range of the head's values
 LAGS = 4           # neighbours this far apart must not be alike
+MEMORIES = np.arange(0, 0.96, 0.05)  # parts of the noise of the sample before that may be kept
+MARGIN = 1         # standard errors of it, of noise without memory
 PERMUTATIONS = 199
 SIGNIFICANT = 0.05
 SEED = 1
@@ -54,6 +58,65 @@ def unit(rows):
 def explained(candidates, residuals):
     """(ramps, series): the share of the residuals' squares that a ramp explains."""
     return (candidates @ unit(residuals).T) ** 2
+
+
+def without_memory(rows, memory):
+    """What is new in each sample but the first."""
+    return rows[:, 1:] - memory * rows[:, :-1]
+
+
+def likeness(rows):
+    """Correlation of neighbours, of rows whose mean is 0."""
+    square = (rows**2).sum(axis=-1)
+    return (rows[..., 1:] * rows[..., :-1]).sum(axis=-1) / np.where(square > 0, square, 1)
+
+
+def expected_likeness(basis):
+    """Of each of MEMORIES: the likeness of what `basis` leaves of noise that remembers as much. A
+    smooth course takes up the slow part of the noise, which is what neighbours share."""
+    count = len(basis)
+    left, at = np.eye(count) - basis @ basis.T, np.arange(count)
+    apart, found = np.abs(at[:, None] - at), []
+    for memory in MEMORIES:
+        covariance = left @ memory**apart @ left
+        found.append(np.trace(covariance, 1) / np.trace(covariance))
+    return np.maximum.accumulate(found)
+
+
+def memories(rows, basis, shapes):
+    """(series) the memory of each series' noise, of MEMORIES: that under which what the smooth
+    course and the series' best ramp leave is expected to be as alike as it is, but no less than in
+    the median series, and MARGIN more: the largest F of many is one whose memory is
+    underestimated."""
+    candidates, residuals = unit(without(basis, shapes)), without(basis, rows)
+    best = candidates[explained(candidates, residuals).argmax(axis=0)]
+    rest = residuals - (residuals * best).sum(axis=1, keepdims=True) * best
+    typical = candidates[len(candidates) // 2][:, None]
+    expected = expected_likeness(np.hstack([basis, typical]))
+    found = np.interp(likeness(rest), expected, MEMORIES)
+    found = np.maximum(found, np.median(found)) + MARGIN / np.sqrt(rows.shape[1])
+    return MEMORIES[np.minimum(np.searchsorted(MEMORIES, found), len(MEMORIES) - 1)]
+
+
+class Memory:
+    """Series whose noise remembers alike, the memory taken out: their numbers, candidates (ramps,
+    samples - 1), residuals (series, samples - 1), and the shares that ramps explain of them."""
+
+    def __init__(self, memory, numbers, rows, basis, shapes):
+        self.numbers = numbers
+        self.basis = np.linalg.qr(without_memory(basis.T, memory).T)[0]
+        self.candidates = unit(without(self.basis, without_memory(shapes, memory)))
+        self.residuals = without(self.basis, without_memory(rows[numbers], memory))
+        self.shares = explained(self.candidates, self.residuals)
+
+    def by_chance(self, orders):
+        """(orders): the largest share where the residuals come in these orders."""
+        return np.max([explained(self.candidates, without(self.basis, row[orders])).max(axis=0)
+                       for row in self.residuals], axis=0)
+
+    def rest(self, series, ramp):
+        residuals, shape = self.residuals[series], self.candidates[ramp]
+        return residuals - (residuals @ shape) * shape
 
 
 def series_of(samples, first):
@@ -101,11 +164,12 @@ def sudden(row, begin, width):
     return abs(change) >= LARGE * np.ptp(row) and abs(change) / width >= STEEPER * beside
 
 
-def largest_by_chance(candidates, basis, residuals):
+def largest_by_chance(groups):
     """The largest share of all ramps and series, of each permutation."""
     random = np.random.default_rng(SEED)
-    return np.array([explained(candidates, without(basis, residuals[:, random.permutation(
-        residuals.shape[1])])).max() for _ in range(PERMUTATIONS)])
+    samples = groups[0].residuals.shape[1]
+    orders = np.array([random.permutation(samples) for _ in range(PERMUTATIONS)])
+    return np.max([group.by_chance(orders) for group in groups], axis=0)
 
 
 def describe(label, steps, row, place, share, p):
@@ -129,22 +193,23 @@ def measure(samples, warmup):
         return {"reason": "no head has a value in every sample after warmup",
                 "samples": len(samples) - first}
     steps, rows = thinned(samples.steps[first:].astype(float), rows)
-    basis = smooth_basis(steps)
-    places, shapes = ramps(len(steps))
-    candidates = unit(without(basis, shapes))
-    residuals = without(basis, rows)
-    shares = explained(candidates, residuals)
-    chance = largest_by_chance(candidates, basis, residuals)
+    basis, (places, shapes) = smooth_basis(steps), ramps(len(steps))
+    kept = memories(rows, basis, shapes)
+    groups = [Memory(memory, np.flatnonzero(kept == memory), rows, basis, shapes)
+              for memory in np.unique(kept)]
+    chance = largest_by_chance(groups)
+    strongest = sorted(((group.shares[:, i].max(), group, i) for group in groups
+                        for i in range(len(group.numbers))), key=lambda found: -found[0])
     points, aside = [], 0
-    for i in np.argsort(-shares.max(axis=0)):
-        best = shares[:, i].argmax()
-        p = (1 + (chance >= shares[best, i]).sum()) / (1 + PERMUTATIONS)
+    for share, group, i in strongest:
+        ramp, number = group.shares[:, i].argmax(), group.numbers[i]
+        p = (1 + (chance >= share).sum()) / (1 + PERMUTATIONS)
         if p >= SIGNIFICANT:
             break
-        rest = residuals[i] - (residuals[i] @ candidates[best]) * candidates[best]
-        if alike(rest) or not sudden(rows[i], *places[best]):
+        if alike(group.rest(i, ramp)) or not sudden(rows[number], *places[ramp]):
             aside += 1
         else:
-            points.append(describe(labels[i], steps, rows[i], places[best], shares[best, i], p))
-    return {"p": float((1 + (chance >= shares.max()).sum()) / (1 + PERMUTATIONS)),
-            "points": points, "set_aside": aside, "series": len(labels), "samples": len(steps)}
+            points.append(describe(labels[number], steps, rows[number], places[ramp], share, p))
+    return {"p": float((1 + (chance >= strongest[0][0]).sum()) / (1 + PERMUTATIONS)),
+            "points": points, "set_aside": aside, "series": len(labels), "samples": len(steps),
+            "memory": float(np.median(kept))}

@@ -63,6 +63,15 @@ def without_gaps(found):
             and (x.head is None or x.head < heads)]
 
 
+def without_part_of_last(found):
+    """Less those of the last step, where it lacks a figure that the sampled step before it has: of
+    a run in progress, or one that was stopped while it wrote."""
+    steps = sorted({x.step for x in found})[-2:]
+    before, last = ({(x.metric, x.layer, x.head, x.at) for x in found if x.step == step}
+                    for step in (steps[0], steps[-1])) if steps else (set(), set())
+    return found if before <= last else [x for x in found if x.step != steps[-1]]
+
+
 class Figures:
     """Of one file. all: as they came; heads, layers, model: Samples, or None where there is none of that kind;
     profile: {(step, layer, head): (distances, scores)}; similarity: {step: {(depth, depth):

@@ -12,6 +12,38 @@ MOST_TRAIN, MOST_HELD_OUT = 8_000_000, 1_000_000  # tokens that are read
 FEWEST = 1000
 
 
+def places(path, folder):
+    """Where the data folder may be that a run in `folder` names: as given, else relative to a folder
+    that the run lies in."""
+    given = pathlib.Path(path)
+    parents = [] if given.is_absolute() else pathlib.Path(folder).resolve().parents
+    return [place for place in (given, *(parent / given for parent in parents)) if place.is_dir()]
+
+
+def training_text(folder):
+    """{"shards", "bytes", "tokens"} of a data folder as run.json records them; what cannot be read
+    has no tokens."""
+    found = {"shards": 0, "bytes": 0, "tokens": 0}
+    for path in sorted(pathlib.Path(folder).glob("train_*.bin")):
+        try:
+            found["bytes"] += path.stat().st_size
+            with open(path, "rb") as file:
+                found["tokens"] += struct.unpack("<3i", file.read(12))[2]
+        except (OSError, struct.error):
+            pass
+        found["shards"] += 1
+    return found
+
+
+def unlike(folder, recorded):
+    """What of the training text is not what run.json recorded, in words; "" where all is. A record
+    without these figures fits any folder."""
+    found = training_text(folder)
+    return ", ".join(f"{found[name]:,} {name}, of which run.json says {recorded[name]:,}"
+                     for name in found if isinstance(recorded.get(name), int)
+                     and recorded[name] != found[name])
+
+
 def tokens_of(folder, split, most):
     """The first tokens of a data folder's first shard, or None."""
     path = pathlib.Path(folder) / f"{split}_000000.bin"

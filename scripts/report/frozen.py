@@ -5,12 +5,13 @@ import numpy as np
 
 from report.run import NoRun, Run
 
-SAME = ("model", "seed", "steps", "batch-size", "seq-len", "grad-accum", "lr", "min-lr", "warmup",
-        "schedule", "decay", "weight-decay", "precision", "documents")
+# Options that may differ: where things lie, how fast they are made, what is kept and measured.
+FREE = {"run", "data", "freeze", "threads", "backend"}
+FREE_FAMILIES = ("lens-", "save-", "keep-", "eval-", "backend-")
 LAST_SHARE = 0.25  # of the common steps, over which losses are compared
 BLOCKS = 8         # neighbouring steps share their noise
 ERRORS = 3         # standard errors that the difference must exceed, and
-LEAST = 0.02       # nats a token: runs that differ by their seed alone may differ by as much
+LEAST = 0.02       # nats a token: an allowance, for how much two seeds differ is not measured
 
 
 def is_frozen(run):
@@ -26,12 +27,26 @@ def twin(folder):
     return run
 
 
+def is_free(name):
+    return name in FREE or name.startswith(FREE_FAMILIES)
+
+
+def unlike(ours, theirs):
+    """Names of what is not the same in two objects."""
+    return [name for name in sorted(ours.keys() | theirs.keys())
+            if ours.get(name) != theirs.get(name)]
+
+
 def differences(run, twin):
-    """What besides the freezing is not the same."""
-    found = [name for name in SAME if run.options.get(name) != twin.options.get(name)]
+    """What besides the freezing is not the same. Data are the same by their checksum, wherever they
+    lie; by their path where none was recorded."""
+    found = [name for name in unlike(run.options, twin.options) if not is_free(name)]
+    found += [f"{name} of config.json" for name in unlike(run.config, twin.config)]
     data, other = (each.environment.get("data") for each in (run, twin))
-    texts = [x.get("xxh3") for x in (data, other) if isinstance(x, dict)]
-    return found + (["data"] if len(texts) == 2 and texts[0] != texts[1] else [])
+    texts = [x.get("xxh3") for x in (data, other) if isinstance(x, dict) and x.get("xxh3")]
+    apart = (texts[0] != texts[1] if len(texts) == 2
+             else run.options.get("data") != twin.options.get("data"))
+    return found + (["data"] if apart else [])
 
 
 def losses(run):

@@ -1,11 +1,12 @@
 """A run folder as the report reads it. What is missing or damaged is left out, and a note says
 so."""
+import functools
 import json
 import pathlib
 
 from report import followers, pictures
 from report.figures import (MAX_HEADS, MAX_LAYERS, Figures, figure_of, is_count, is_number,
-                            without_gaps)
+                            without_gaps, without_part_of_last)
 
 BEYOND_GAPS = "of layers or heads below which some have none"
 
@@ -56,10 +57,11 @@ def read_lines(path, take, notes):
 class Run:
     """config, options, environment: objects; steps and evaluations: entries of log.jsonl in
     order; lens and probes: Figures of lens.jsonl and inspect.jsonl; samples: the heads of lens, or
-    None; pictures: of pictures.jsonl; notes: what was left out and why."""
+    None; pictures: of pictures.jsonl; notes: what was left out and why. `data` is the folder of its
+    data, where they are no longer where run.json says."""
 
-    def __init__(self, folder):
-        self.folder = pathlib.Path(folder)
+    def __init__(self, folder, data=None):
+        self.folder, self._data = pathlib.Path(folder), data
         self.name = self.folder.resolve().name
         self.notes = []
         if not self.folder.is_dir():
@@ -74,9 +76,9 @@ class Run:
         self._read_log()
         self.layers = min(self.size("num_hidden_layers", "n_layer") or MAX_LAYERS, MAX_LAYERS)
         self.heads = min(self.size("num_attention_heads", "n_head") or MAX_HEADS, MAX_HEADS)
-        self.lens = self._read_figures("lens.jsonl")
+        self.lens = self._read_samples()
         self.samples = self.lens.heads
-        self.probes = self._read_figures("inspect.jsonl")
+        self.probes = Figures(self._read_figures("inspect.jsonl"))
         self.pictures = self._read_pictures()
 
     def option(self, name, default=None):
@@ -121,6 +123,15 @@ class Run:
         kept = without_gaps(found)
         if len(kept) < len(found):
             self.notes.append(f"{name}: {len(found) - len(kept)} figures left out: {BEYOND_GAPS}")
+        return kept
+
+    def _read_samples(self):
+        found = self._read_figures("lens.jsonl")
+        kept = without_part_of_last(found)
+        if len(kept) < len(found):
+            last = max(x.step for x in found)
+            self.notes.append(f"lens.jsonl: the sample of step {last} is left out: it is not "
+                              "complete")
         return Figures(kept)
 
     def _read_pictures(self):
@@ -136,10 +147,30 @@ class Run:
         """Whether positions rotate q and k, or are embedded as GPT-2's are."""
         return "n_positions" not in self.config and self.config.get("model_type") != "gpt2"
 
+    @functools.cached_property
+    def data(self):
+        """(folder of the run's data or None, why there is none)."""
+        given = self._data or self.options.get("data")
+        if not isinstance(given, (str, pathlib.Path)) or not given:
+            return None, "run.json does not say where its data are"
+        recorded = self.environment.get("data")
+        reasons = []
+        for folder in followers.places(given, self.folder):
+            wrong = followers.unlike(folder, recorded if isinstance(recorded, dict) else {})
+            if not wrong:
+                return folder, ""
+            reasons.append(f"{folder} is not this run's data: it has {wrong}")
+        return None, reasons[0] if reasons else f"{given} is not there"
+
     def followers(self):
         """What the current token alone tells (followers.py); None without the run's data."""
-        folder = self.options.get("data")
-        return followers.accuracy(folder) if isinstance(folder, str) and folder else None
+        folder, _ = self.data
+        return followers.accuracy(folder) if folder else None
+
+    def lacks_followers(self):
+        """Why followers() is None."""
+        folder, wrong = self.data
+        return wrong or f"{folder} has too little text in train_000000.bin or val_000000.bin"
 
     def tokens_at(self, step):
         """Tokens that were read by the end of a step that log.jsonl may lack; or None."""

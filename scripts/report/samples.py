@@ -25,6 +25,8 @@ METRICS = {
                        "loss without the head less loss with it, nats a token"),
     "position_share": Metric("share of position", "difference",
                              "part of the variance of scores that distance alone explains"),
+    "score_deviation": Metric("deviation of scores", "none",
+                              "root of the mean variance of a row's visible scores"),
     "lens_accuracy": Metric("accuracy", "difference",
                             "share of next tokens that the residual at a depth predicts; baseline: "
                             "the commonest token"),

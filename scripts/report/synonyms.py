@@ -45,6 +45,37 @@ def critical(count):
     return NormalDist().inv_cdf(1 - SIGNIFICANT / count)
 
 
+def of_heads(probed, name, sample):
+    """{(layer, head): (value, its error, pairs)} of each head that has a value."""
+    value, n, error = (field[sample] for field in (
+        probed.value[name], probed.n[name], probed.errors(name)))
+    return {(layer, head): (float(value[layer, head]),
+                            float(error[layer, head]) if np.isfinite(error[layer, head])
+                            else unknown_error(int(n[layer, head])), int(n[layer, head]))
+            for layer, head in np.argwhere(np.isfinite(value) & (n > 0)).tolist()}
+
+
+def best_head(probed):
+    """The comparison of the head and kind with the highest AUC, of those that pass where any does,
+    and {"heads": how many were compared, "z"}: each corrected for all. None where there is none."""
+    rows = []
+    for kind in KINDS:
+        names = [f"{kind}_{what}_auc" for what in ("synonym", "shuffled")]
+        samples = [last_with(probed, name) for name in names]
+        if None not in samples and probed.steps[0] == 0:
+            end, start, null = (of_heads(probed, name, sample) for name, sample in (
+                (names[0], samples[0]), (names[0], 0), (names[1], samples[0])))
+            rows += [(kind, at, end[at], start[at], null[at]) for at in end
+                     if at in start and at in null and end[at][2] >= FEWEST_PAIRS]
+    if not rows:
+        return None
+    z = critical(len(rows))
+    found = [comparison(kind, at[0], end, start, null, z) | {"head": at[1]}
+             for kind, at, end, start, null in rows]
+    best = max(found, key=lambda x: (x["holds"], x["auc"]))
+    return best | {"heads": len(rows), "z": z}
+
+
 def measure(probed):
     """[a comparison of each kind and layer] of the last sample, the first one and the null, and how
     many errors each must exceed; {"reason"} where they cannot be made."""

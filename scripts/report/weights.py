@@ -29,7 +29,7 @@ def decay_alone(run, last):
         rate = entry.get("lr")
         if entry["step"] <= last and isinstance(rate, (int, float)):
             left += math.log1p(-min(max(rate * decay, 0.0), 0.999))
-    return -math.expm1(left)
+    return abs(math.expm1(left))
 
 
 def global_norms(run, steps):

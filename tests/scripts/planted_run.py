@@ -2,13 +2,14 @@
 inspect.jsonl and pictures.jsonl as quern writes them (docs/lens.md).
 
 Three worlds of probes: in "structure" synonyms draw together and depths know more and more; in
-"unigram" the model learns how frequent tokens are and nothing else; in "pieces" also which piece of a
-word follows which, in the first layer, as it does of text whose words are shuffled. Positions and
-gradients are alike in all."""
+"unigram" the model learns how frequent tokens are and nothing else; "pieces" has the figures of a
+model of 4 layers that was trained on text whose words were shuffled, SHUFFLED: it learns which
+piece of a word follows which, and its words drift together a little. Gradients are alike in all."""
 
 import json
 import math
 import random
+import struct
 
 METRICS = ("entropy", "max_logit", "p_max", "distance", "sink", "local")
 UNIFORM = {"entropy": 1, "max_logit": None, "p_max": 0.04, "distance": 30, "sink": 0.04,
@@ -17,6 +18,24 @@ TOKENS = 512          # a step
 VOCABULARY = 4096
 UNIGRAM_ENTROPY, COMMONEST = 6.0, 0.06
 PAIRS, AUC_ERROR = 80, 0.04
+# At the end, by layer and by depth, of 4,096 tokens of which 2,504 begin a word, and of 47 pairs of
+# synonyms.
+SHUFFLED = {
+    "q": (0.534, 0.631, 0.614, 0.647), "k": (0.551, 0.608, 0.611, 0.608),
+    "row": (0.533, 0.602, 0.519, 0.550), "embedding": (0.634,),
+    "q_initial": (0.565, 0.525, 0.574, 0.501), "k_initial": (0.560, 0.552, 0.500, 0.511),
+    "row_initial": (0.543, 0.522, 0.565, 0.493), "embedding_initial": (0.577,),
+    "q_shuffled": (0.529, 0.482, 0.511, 0.511), "k_shuffled": (0.519, 0.445, 0.516, 0.493),
+    "row_shuffled": (0.519, 0.491, 0.476, 0.489), "embedding_shuffled": (0.520,),
+    "position_share": (0.0022, 0.0721, 0.3955, 0.5760),
+    "previous_token": (0.0313, 0.0681, 0.0948, 0.2088), "induction": (0.030, 0.026, 0.021, 0.010),
+    "ablation": (0.0, 0.0209, 0.0352, 0.0628), "ablation_error": (0.0001, 0.0024, 0.008, 0.0063),
+    "accuracy": (0.004, 0.075, 0.118, 0.125, 0.157),
+    "word_accuracy": (0.0, 0.0, 0.0, 0.0192, 0.0164),
+    "loss": (9.367, 7.061, 5.715, 5.479, 5.183), "entropy": (6.768, 5.058, 4.263, 4.934, 5.158),
+    "kl": (4.169, 1.760, 0.472, 0.259, 0.0)}
+SHUFFLED_COMMONEST, SHUFFLED_COMMONEST_WORD, SHUFFLED_FOLLOWER = 0.068, 0.038, 0.135
+SHUFFLED_AUC_ERROR, SHUFFLED_NOISE = 0.047, 0.02  # the figures have the noise of one run already
 SENTENCES = (("The", "▁cat", "▁sat", "▁on", "▁the", "▁mat", ".", "▁The", "▁cat"),
              ("▁A", "▁<b>", "▁of", "▁A"))
 
@@ -55,8 +74,8 @@ def write_run(folder, layers=4, heads=3, samples=60, every=10, value=lambda *_: 
         {"architectures": ["Qwen3ForCausalLM"], "num_hidden_layers": layers,
          "num_attention_heads": heads, "hidden_size": 96, "vocab_size": VOCABULARY}))
     (folder / "run.json").write_text(json.dumps(
-        {"model": "default", "seed": 7, "steps": last, "warmup": 10, "schedule": "wsd",
-         "decay": 0.5, "lr": 0.006, "weight-decay": 0.01, "batch-size": 4, "seq-len": 128,
+        {"data": "data", "model": "default", "seed": 7, "steps": last, "warmup": 10,
+         "schedule": "wsd", "decay": 0.5, "lr": 0.006, "weight-decay": 0.01, "batch-size": 4, "seq-len": 128,
          "lens-every": every, **options,
          "environment": {"version": "0.1.0", "device": "a <b>processor</b>"}}))
     seconds, log, lens = 0, [], []
@@ -76,12 +95,38 @@ def write_run(folder, layers=4, heads=3, samples=60, every=10, value=lambda *_: 
     return folder
 
 
+def write_shard(path, tokens, noise, follower, words=50):
+    """Tokens drawn at random, but for a share `follower` of which the one before tells them."""
+    text = [0]
+    while len(text) < tokens:
+        told = noise.random() < (follower - 1 / words) / (1 - 1 / words)
+        text.append((text[-1] + 1) % words if told else noise.randrange(words))
+    path.write_bytes(struct.pack("<256i", 20240520, 1, tokens, *[0] * 253)
+                     + struct.pack(f"<{tokens}H", *text))
+    return path.stat().st_size
+
+
+def write_data(folder, tokens=40000, follower=1 / 50):
+    """A data folder; what run.json records of it."""
+    folder.mkdir(parents=True)
+    noise = random.Random(1)
+    size = write_shard(folder / "train_000000.bin", tokens, noise, follower)
+    write_shard(folder / "val_000000.bin", 8000, noise, follower)
+    return {"shards": 1, "bytes": size, "tokens": tokens}
+
+
 # ---- what probes say ---------------------------------------------------------------------------
 
 def inspected_steps(last, every=None):
     """0, 1, 2, 4, … 512, then every so many, and the last."""
     powers = [2**i for i in range(10) if 2**i <= last]
     return sorted({0, *powers, *range(every or last, last + 1, every or last), last})
+
+
+def shuffled(name, place, count=4):
+    """SHUFFLED of a layer, or depth, of a model of `count` layers."""
+    values = SHUFFLED[name]
+    return values[round((place or 0) * (len(values) - 1) / max(count - (len(values) == 4), 1))]
 
 
 def learnt(step, last):
@@ -109,17 +154,18 @@ class Probes:
 
     def figures(self):
         for step in self.steps:
+            pieces = self.world == "pieces"
             for layer in range(self.layers):
                 for head in range(self.heads):
-                    self.patterns(step, layer, head)
+                    (self.pieces_patterns if pieces else self.patterns)(step, layer, head)
                     self.vectors(step, layer, head)
-                    self.words(step, layer, head)
+                    (self.pieces_words if pieces else self.words)(step, layer, head)
                 for name in "qk":
                     self.add(step, layer, None, f"change_{name}", 0.8 * learnt(step, self.last), 0,
                              9216)
-            self.words(step, None, None)
+            (self.pieces_words if pieces else self.words)(step, None, None)
             self.add(step, None, None, "change_embedding", 0.6 * learnt(step, self.last), 0, 393216)
-            self.depths(step)
+            (self.pieces_depths if pieces else self.depths)(step)
             self.similarity(step)
         return self.lines
 
@@ -142,8 +188,10 @@ class Probes:
             self.add(step, layer, head, f"{name}_participation", 25 - 12 * done, None, 8192)
             self.add(step, layer, head, f"{name}_rank", 30 - 10 * done, None, 8192)
             self.add(step, layer, head, f"{name}_anisotropy", 0.5 * done, 0, 8192)
-        self.add(step, layer, head, "position_share", 0.002 + 0.3 * done * self.noise.random() + 0.01,
-                 0.002, 100000)
+        share = 0.01 + 0.3 * self.noise.random() * done
+        if self.world == "pieces":
+            share = 0.001 + shuffled("position_share", layer, self.layers) * done
+        self.add(step, layer, head, "position_share", 0.002 + share, 0.002, 100000)
         for d in self.distances:
             score = done * (1.5 - layer / 4) * math.cos(d / (4 + head)) + 0.02 * gauss(0, 1)
             self.add(step, layer, head, "profile", score, None, 8192, at=d)
@@ -178,8 +226,6 @@ class Probes:
             else:
                 accuracy, loss = COMMONEST * min(1, 2 * share), \
                     entropy + 1 - (entropy + 1 - UNIGRAM_ENTROPY) * share * done
-                if self.world == "pieces" and depth:
-                    accuracy, loss = COMMONEST + 0.12 * done, loss - 0.5 * done
             accuracy = max(accuracy if step else COMMONEST / 20, 0)
             error = math.sqrt(max(accuracy, 1 / n) * (1 - accuracy) / n)
             self.add(step, depth, None, "lens_accuracy",
@@ -187,6 +233,47 @@ class Probes:
             self.add(step, depth, None, "lens_loss", loss + self.noise.gauss(0, 0.01), entropy, n)
             self.add(step, depth, None, "lens_entropy", loss + 0.2, entropy, n)
             self.add(step, depth, None, "lens_kl", (1 - share) * (1 + done), None, n)
+
+    def pieces_patterns(self, step, layer, head):
+        """One head of three costs what SHUFFLED says, and looks as it says."""
+        done, gauss, first = learnt(step, self.last), self.noise.gauss, head == 0
+        for name in ("previous_token", "induction"):
+            end = shuffled(name, layer, self.layers)
+            self.add(step, layer, head, name, 0.03 + (end - 0.03) * done + gauss(0, 0.002), 0.03,
+                     4032)
+        self.add(step, layer, head, "offset", 0.03 + gauss(0, 0.002), 0.03, 4032, at=2)
+        error = shuffled("ablation_error", layer, self.layers)
+        cost = first * done * shuffled("ablation", layer, self.layers)
+        self.add(step, layer, head, "ablation", cost + gauss(0, error / 4), 0, 4096, error=error)
+
+    def pieces_words(self, step, layer, head):
+        for kind in ("embedding",) if layer is None else ("q", "k", "row"):
+            start, end, null = (shuffled(f"{kind}{which}", layer, self.layers)
+                                for which in ("_initial", "", "_shuffled"))
+            auc = start + (end - start) * learnt(step, self.last)
+            for what, center, pairs in (("synonym", auc, 47), ("antonym", auc, 46),
+                                        ("shuffled", null, 40)):
+                self.add(step, layer, head, f"{kind}_{what}_auc",
+                         center + self.noise.gauss(0, SHUFFLED_NOISE), 0.5, pairs,
+                         error=SHUFFLED_AUC_ERROR)
+                if what != "shuffled":
+                    self.add(step, layer, head, f"{kind}_{what}_cosine", 0.1, 0.05, pairs)
+
+    def pieces_depths(self, step):
+        done, uniform = learnt(step, self.last), math.log(VOCABULARY)
+        for depth in range(self.layers + 1):
+            at = {name: shuffled(name, depth, self.layers) for name in
+                  ("accuracy", "word_accuracy", "loss", "entropy", "kl")}
+            for name, base, n in (("accuracy", SHUFFLED_COMMONEST, 4096),
+                                  ("word_accuracy", SHUFFLED_COMMONEST_WORD, 2504)):
+                share = at[name] * done
+                error = math.sqrt(max(share, 1 / n) * (1 - share) / n)
+                self.add(step, depth, None, f"lens_{name}",
+                         max(0, share + self.noise.gauss(0, error / 2)), base, n)
+            loss = 8.8 + (at["loss"] - 8.8) * done + self.noise.gauss(0, 0.01)
+            self.add(step, depth, None, "lens_loss", loss, uniform, 4096)
+            self.add(step, depth, None, "lens_entropy", at["entropy"], uniform, 4096)
+            self.add(step, depth, None, "lens_kl", at["kl"], None, 4096)
 
     def similarity(self, step):
         done = learnt(step, self.last)

@@ -33,6 +33,7 @@ class Report(unittest.TestCase):
         self.dir = Path(tempfile.mkdtemp(prefix="quern-report-"))
         self.addCleanup(shutil.rmtree, self.dir)
         self.run_dir = self.dir / "run"
+        planted_run.write_data(self.dir / "data")
 
     def write_run(self, folder=None, **planted):
         return planted_run.write_run(folder or self.run_dir, **planted)
@@ -91,13 +92,12 @@ class Planted(Report):
         self.assertEqual([data["max_logit"][k] for k in ("step", "layer", "head")], [400, 3, 1])
         self.assertEqual([(x["layer"], x["head"], x["step"], x["at_end"])
                           for x in data["collapsed"]], [(2, 0, 310, True)])
-        self.assertEqual(self.verdicts(data)[4], "supported")
         self.assertEqual(self.verdicts(data)[6], "supported")
         points = data["stages"]["points"]
         self.assertEqual([(x["metric"], x["layer"], x["head"]) for x in points],
                          [("entropy", 2, 0)])
         self.assertTrue(300 <= points[0]["from_step"] < points[0]["to_step"] <= 310, points)
-        for i in (0, 2, 3, 5):
+        for i in (0, 2, 3, 4, 5):
             self.assertEqual(self.verdicts(data)[i], "not testable")
         for part in ("the share of position", "change of Wq", "probe of synonyms",
                      "each layer's residual"):
@@ -163,10 +163,22 @@ class Probed(Report):
         for world in ("unigram", "pieces"):
             with self.subTest(world):
                 shutil.rmtree(self.run_dir, ignore_errors=True)
+                shutil.rmtree(self.dir / "data")
+                planted_run.write_data(self.dir / "data", follower=planted_run.SHUFFLED_FOLLOWER)
                 self.write_probed(world)
                 data = self.report()[1]
                 self.assertEqual(self.verdicts(data), ["supported"] * 3 + ["not supported"] * 4)
                 self.assertEqual(data["claims"][2]["part"]["verdict"], "not testable")
+
+    def test_without_its_data(self):
+        self.write_probed("structure")
+        (self.dir / "data").rename(self.dir / "moved")
+        claim = self.report()[1]["claims"][5]
+        self.assertEqual(claim["verdict"], "not testable")
+        self.assertIn("data is not there; name the run's data by --data DIR", claim["figure"])
+        found = self.report("--data", self.dir / "moved")[1]
+        self.assertEqual(self.verdicts(found)[5], "supported")
+        self.refuse("absent is not there", self.run_dir, "--data", self.dir / "absent")
 
     def test_pictures_are_what_was_recorded(self):
         self.write_probed("structure")
@@ -217,6 +229,34 @@ class Probed(Report):
         part = self.report("--compare", other)[1]["claims"][2]["part"]
         self.assertEqual(part["verdict"], "not testable")
         self.assertIn("it differs in seed", part["figure"])
+
+    def test_a_twin_that_learnt_something_else(self):
+        """Any option that changes what is learnt, the model's config, or the text."""
+        self.write_probed("unigram", beta2=0.99)
+        same = {"freeze": "qk", "beta2": 0.99, "threads": 2, "lens-every": 50, "save-every": 7,
+                "run": "elsewhere", "keep-last": 1, "eval-tokens": 8, "backend": "cpu"}
+
+        def part(number, text="aa", change=lambda path: None, **options):
+            folder = self.dir / f"twin{number}"
+            self.write_run(folder, **{**same, **options})
+            change(folder / "config.json")
+            for each, checksum in ((self.run_dir, "aa"), (folder, text)):
+                path = each / "run.json"
+                found = json.loads(path.read_text())
+                found["environment"]["data"] = {"xxh3": checksum}
+                path.write_text(json.dumps(found))
+            return self.report("--frozen", folder)[1]["claims"][2]["part"]
+
+        def widen(path):
+            path.write_text(path.read_text().replace('"hidden_size": 96', '"hidden_size": 128'))
+
+        self.assertNotEqual(part(1)["verdict"], "not testable")
+        for number, (name, options) in enumerate((
+                ("beta2", {"beta2": 0.95}), ("clip", {"clip": 2}), ("data", {"text": "bb"}),
+                ("hidden_size of config.json", {"change": widen})), 2):
+            found = part(number, **options)
+            self.assertEqual(found["verdict"], "not testable")
+            self.assertTrue(found["figure"].endswith(f"it differs in {name}"), found["figure"])
 
 
 class Nothing(Report):
@@ -322,6 +362,24 @@ class Damaged(Report):
         self.assertIn("lens.jsonl: 8 of ", data["notes"][0] + data["notes"][1])
         self.assertIn("log.jsonl: 2 of ", data["notes"][0] + data["notes"][1])
         self.assertIsNone(data["heads"][1]["sink"][0])
+
+    def test_half_of_the_last_sample(self):
+        """A run in progress: the sample before it is the last."""
+        self.write_run(value=lambda name, step, layer, head: {
+            "distance": 10 + 10 * layer, "local": 0.85 - 0.1 * layer}.get(name) if step > 1 else None)
+        planted_run.write_probes(self.run_dir, "structure")
+        whole = self.report()[1]
+        path = self.run_dir / "lens.jsonl"
+        lines = path.read_text().splitlines(keepends=True)
+        sample = sum('"step": 600,' in line for line in lines)
+        for kept in (1, sample // 2, sample - 1):
+            with self.subTest(kept):
+                path.write_text("".join(lines[:kept - sample]))
+                found = self.report()[1]
+                self.assertEqual(self.verdicts(found), self.verdicts(whole))
+                self.assertEqual(found["notes"], ["lens.jsonl: the sample of step 600 is left out: "
+                                                  "it is not complete"])
+                self.assertEqual(found["stages"]["series"], whole["stages"]["series"])
 
     def test_every_file_may_be_damaged(self):
         self.write_run(samples=6)

@@ -1,15 +1,22 @@
-"""Claim 2: is attention without a pattern before the first step?"""
+"""Claim 2: do q and k carry nothing before the first step: is attention what random scores give?
+
+Scores that are independent and normal, of variance s^2 in a row of n, have the entropy
+ln n - s^2/2: they are sharper than uniform without a direction."""
+from statistics import NormalDist
+
 import numpy as np
 
 from report import synonyms
-from report.claims.verdict import claim, untested, verdict, NOT_SAMPLED
+from report.claims.verdict import NOT_SAMPLED, claim, untested, verdict
 
 # How far from its baseline a head may be and still have no pattern: conventions of this report.
 NEAR = {"entropy": 0.1, "sink": 0.05, "local": 0.05, "distance": 0.1}
+NEAR_RANDOM = 0.02  # of entropy, from that of random scores, where their deviation was probed
 NEAR_PROBED = {"previous_token": 0.05, "induction": 0.05, "offset": 0.05}
-NEAR_AUC = 0.05    # of 0.5, the mean of all heads; or
-AUC_ERRORS = 2     # standard errors, if these are more
-NEAR_SHARE = 0.95  # of the heads
+AUC_ERRORS = 2.5    # of 0.5, the mean of a layer's heads; more where many are compared
+SIGNIFICANT = 0.05
+NEAR_SHARE = 0.95   # of the heads
+DEVIATION = "score_deviation"
 
 
 def given_weights(run):
@@ -35,6 +42,33 @@ def shares(far, near):
     return int((inside & told).sum()), int(told.sum())
 
 
+def of_random_scores(run):
+    """(layers, heads) normalised entropy that random scores have, of the deviation of each head's
+    at step 0; None where that was not probed. L is the mean of ln n over the rows of a sequence
+    without document masks, which make it a little less."""
+    probed, length = run.probes.heads, run.option("seq-len")
+    if probed is None or probed.steps[0] != 0 or DEVIATION not in probed.value or not length:
+        return None
+    log_n = np.log(np.arange(2, max(int(length), 2) + 1)).mean()
+    expected = 1 - probed.value[DEVIATION][0] ** 2 / (2 * log_n)
+    same = expected.shape == run.samples.value["entropy"][0].shape
+    return expected if same and np.isfinite(expected).all() else None
+
+
+def sharpness(run, expected):
+    """Words on how sharp attention is, beside uniform and random scores."""
+    entropy = run.samples.value["entropy"][0]
+    middle = np.nanmedian(entropy)
+    words = f". Entropy {middle:.3f} in the median head, {1 - middle:.3f} from uniform"
+    if expected is None:
+        return words + "; the deviation of scores was not probed at step 0"
+    random, deviation = (np.median(x) for x in (expected, run.probes.heads.value[DEVIATION][0]))
+    near = abs(middle - random) <= NEAR_RANDOM
+    return words + (f" and {abs(middle - random):.3f} from the {random:.3f} of random scores of "
+                    f"the same deviation ({deviation:.3f}): "
+                    f"{'sharpness without a direction' if near else 'not what random scores give'}")
+
+
 def farthest(far, near):
     return ", ".join(f"{name} {np.nanmax(far[name]):.3g} (may be {near[name]:g})" for name in far)
 
@@ -54,20 +88,21 @@ def patterns(run):
 
 
 def words_alike(run):
-    """(words, whether synonyms are as far apart as other words) of the probes of step 0."""
+    """(words, whether synonyms are as far apart as other words) of the probes of step 0, by the
+    means of layers."""
     probed = run.probes.heads
     if probed is None or probed.steps[0] != 0:
         return "", True
-    parts, alike = [], True
-    for kind in ("q", "k"):
-        name = f"{kind}_synonym_auc"
-        rows = [x for x in synonyms.of_layers(probed, name, 0) if x[2]] \
-            if name in probed.value else []
-        if rows:
-            mean, error = np.mean([row[:2] for row in rows], axis=0)
-            parts.append(f"{mean:.2f} +- {error:.2f} of {kind}")
-            alike = alike and abs(mean - 0.5) <= max(NEAR_AUC, AUC_ERRORS * error)
-    return f". Synonyms' AUC, mean of all heads: {', '.join(parts)}" if parts else "", alike
+    names = {kind: f"{kind}_synonym_auc" for kind in ("q", "k")}
+    rows = [(kind, layer, auc, error) for kind, name in names.items() if name in probed.value
+            for layer, (auc, error, n) in enumerate(synonyms.of_layers(probed, name, 0)) if n]
+    if not rows:
+        return "", True
+    errors = max(AUC_ERRORS, NormalDist().inv_cdf(1 - SIGNIFICANT / (2 * len(rows))))
+    kind, layer, auc, error = max(rows, key=lambda row: abs(row[2] - 0.5) / max(row[3], 1e-9))
+    return (f". Synonyms' AUC of q and k, means of layers: farthest from 0.5 is {kind} of layer "
+            f"{layer}, {auc:.2f} +- {error:.2f} (of {len(rows)}; may be {errors:.1f} standard "
+            "errors)", all(abs(auc - 0.5) <= errors * error for _, _, auc, error in rows))
 
 
 def judge(run):
@@ -83,29 +118,31 @@ def judge(run):
     absent = [name for name in NEAR if name not in far]
     if absent:
         return untested(2, f"the first sample has no {', '.join(absent)} with a baseline")
-    near, told = shares(far, NEAR)
-    if not told:
+    if not shares(far, NEAR)[1]:
         return untested(2, "no head has all its figures in the first sample")
-    return judge_heads(run, far, near, told)
+    return judge_heads(run, far)
 
 
-def judge_heads(run, far, near, told):
-    samples, holds = run.samples, near / told >= NEAR_SHARE
-    figure = (f"{near} of {told} heads are near what uniform attention gives at step 1. Farthest: "
-              f"{farthest(far, NEAR)}")
-    criterion = f"as near as that in {NEAR_SHARE:.0%} of the heads"
+def judge_heads(run, far):
+    samples, expected, limits = run.samples, of_random_scores(run), NEAR
+    if expected is not None:
+        far = far | {"entropy": np.abs(samples.value["entropy"][0] - expected)}
+        limits = NEAR | {"entropy": NEAR_RANDOM}
+    near, told = shares(far, limits)
     known = np.all([np.isfinite(far[name]) for name in NEAR], axis=0)
-    if not holds and all((far[name][known] <= NEAR[name]).mean() >= NEAR_SHARE
-                         for name in ("sink", "local", "distance")):
-        figure += (". Where heads look is as without a pattern; they are sharper than uniform, as "
-                   "random scores of some size are")
     found, none = patterns(run)
     words, alike = words_alike(run)
-    figure += (found or ". Not probed at step 0") + words
+    figure = (f"{near} of {told} heads are near their baselines at step 1. Farthest: "
+              f"{farthest(far, limits)}{sharpness(run, expected)}"
+              f"{found or '. Not probed at step 0'}{words}")
+    criterion = f"as near as that in {NEAR_SHARE:.0%} of the heads"
     if words:
-        criterion += (f"; synonyms' AUC within {NEAR_AUC:g} or {AUC_ERRORS} standard errors of 0.5, "
-                      "whichever is more")
+        criterion += ("; synonyms' AUC of q and k as near to 0.5 as that in every layer, corrected "
+                      "for their number")
+    baseline = "uniform attention over the visible keys; distance as a ratio to it"
+    if expected is not None:
+        baseline += ("; entropy: random scores of the same deviation, 1 - s^2 / (2 L), L the mean "
+                     "of ln n over a sequence's rows, which document masks make a little less")
     rows = int(min(samples.n[name][0][known].min() for name in NEAR))
-    return claim(2, verdict(holds and none and alike), figure, criterion,
-                 "uniform attention over the visible keys; distance as a ratio to it",
-                 f"{told} heads, at least {rows} rows each")
+    return claim(2, verdict(near / told >= NEAR_SHARE and none and alike), figure, criterion,
+                 baseline, f"{told} heads, at least {rows} rows each")

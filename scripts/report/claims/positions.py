@@ -1,21 +1,8 @@
 """Claim 1: does the score of q and k depend on their distance, and how much of it is that?"""
 import numpy as np
 
+from report import positions
 from report.claims.verdict import NOT_PROBED, claim, untested, verdict
-
-TIMES_BASELINE = 2  # chance alone stays below: its spread is a fraction of its mean
-ERRORS = 2
-MORE_THAN = 0.5     # of the heads
-
-
-def beyond(probed, sample):
-    """((heads) shares, baselines, whether each is beyond its baseline, pairs) of known heads."""
-    value, base = (field["position_share"][sample] for field in (probed.value, probed.baseline))
-    error, n = probed.errors("position_share")[sample], probed.n["position_share"][sample]
-    told = np.isfinite(value) & np.isfinite(base) & (n > 0)
-    value, base, error = value[told], base[told], np.nan_to_num(error[told])
-    return (value, base, (value > TIMES_BASELINE * base) & (value - base > ERRORS * error),
-            n[told])
 
 
 def profile_words(figures):
@@ -31,25 +18,38 @@ def profile_words(figures):
             f"{distances[scores.argmax()]})")
 
 
+def shares_words(step, found):
+    value = found["value"][np.isfinite(found["value"])]
+    low, middle, high = np.quantile(value, (0, 0.5, 1))
+    initial = found["initial"][np.isfinite(found["initial"])]
+    first = f" (median at step 0: {np.median(initial):.2g})" if len(initial) else ""
+    heads = ", ".join(f"{count} of {told} of layer {layer}"
+                      for layer, (count, told) in enumerate(positions.in_layers(found)))
+    return (f"step {step}: distance alone explains {middle:.2g} of the variance of scores in the "
+            f"median head{first}, from {low:.2g} to {high:.2g}; the other {1 - middle:.2g} is "
+            f"content. Heads that count: {heads}")
+
+
 def judge(run):
     if not run.is_rotary():
         return untested(1, "this model has learnt absolute positions, not rotary ones")
     probed = run.probes.heads
-    if probed is None or "position_share" not in probed.value:
+    found = positions.counting(probed)
+    if found is None:
         return untested(1, "needs the share of position in the scores, and the score as a function "
                            f"of distance: {NOT_PROBED}")
-    value, base, far, n = beyond(probed, -1)
-    if not len(value):
-        return untested(1, f"step {probed.steps[-1]} has no share of position with a baseline")
-    low, middle, high = np.quantile(value, (0, 0.5, 1))
-    begin = beyond(probed, 0)[0] if len(probed) > 1 else []
-    first = (f" (median at step {probed.steps[0]}: {np.median(begin):.2g})" if len(begin) else "")
-    figure = (f"step {probed.steps[-1]}: distance alone explains {middle:.2g} of the variance of "
-              f"scores in the median head{first}, from {low:.2g} to {high:.2g}; the other "
-              f"{1 - middle:.2g} is content. Beyond its baseline in {far.sum()} of {len(far)} heads"
-              f"{profile_words(run.probes)}")
-    criterion = (f"a share more than {TIMES_BASELINE} x its baseline, and by {ERRORS} standard "
-                 f"errors where they are known, in more than {MORE_THAN:.0%} of the heads")
-    return claim(1, verdict(far.mean() > MORE_THAN), figure, criterion,
-                 f"scores dealt out anew to the distances: {np.median(base):.2g} in the median head",
-                 f"{len(value)} heads, at least {n.min():,} pairs each")
+    step = probed.steps[found["sample"]]
+    told = np.isfinite(found["value"])
+    criterion = (f"a head counts whose share is at least {positions.LEAST:g}, at least "
+                 f"{positions.TIMES_INITIAL} x its share at step 0 where that was probed, and above "
+                 f"its baseline by {positions.ERRORS} standard errors where they are known; more "
+                 f"than {positions.MORE_THAN:.0%} of the heads of a layer")
+    dealt = found["baseline"][told & np.isfinite(found["baseline"])]
+    baseline = "the same heads' untrained weights" if np.isfinite(found["initial"]).any() else \
+        "untrained weights were not probed"
+    if len(dealt):
+        baseline += (f"; scores dealt out anew to the distances, as if pairs were independent: "
+                     f"{np.median(dealt):.2g} in the median head")
+    return claim(1, verdict(any(map(positions.most, positions.in_layers(found)))),
+                 shares_words(step, found) + profile_words(run.probes), criterion, baseline,
+                 f"{told.sum()} heads, at least {found['n'][told].min():,} pairs each")

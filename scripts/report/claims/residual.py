@@ -1,6 +1,6 @@
 """Claim 6: does each layer know more of the next token than the one below?"""
 from report import depths, levels
-from report.claims.verdict import NOT_PROBED, claim, untested, verdict
+from report.claims.verdict import NOT_PROBED, NOT_TESTABLE, claim, untested, verdict
 
 
 def judge(run):
@@ -19,20 +19,23 @@ def judge(run):
     words = found["words"]
     first = "" if not words else (f" Of tokens that begin a word the output predicts "
                                   f"{words['value']:.3f} (the commonest: {words['baseline']:.3f}).")
-    alone = ("the current token alone tells an unknown part, for the run's data are not here"
-             if found["alone"] is None else
+    unknown = found["alone"] is None
+    alone = ("what the current token alone tells is not known" if unknown else
              f"the commonest follower of the current token: {found['alone']:.3f}")
+    lack = (f" Whether that is more than the current token alone tells is not testable: "
+            f"{run.lacks_followers()}; name the run's data by --data DIR." if unknown else "")
     figure = (f"step {layers.steps[last]}: accuracy "
               f"{' '.join(f'{x:.3f}' for x in found['accuracy'])}, loss "
               f"{' '.join(f'{x:.2f}' for x in found['loss'])} from the embeddings to the output. "
               f"Accuracy above the commonest token's over depth: rho = {found['rho']:+.2f}, p = "
               f"{found['p']:.2g}; loss: rho = {found['loss_rho']:+.2f}, p = "
               f"{found['loss_p']:.2g}; {found['gain']:+.3f} at the output, "
-              f"{found['after_first']:+.3f} of it after the first layer.{first}{beyond}{when}")
+              f"{found['after_first']:+.3f} of it after the first layer.{first}{beyond}{when}{lack}")
     criterion = (f"both p < {levels.SIGNIFICANT}; the gain after the first layer, and that of the "
                  "output over the commonest token, over the commonest follower of the current one "
                  "and, of words' first tokens, over the commonest of these, at least "
                  f"{depths.LEAST_GAIN} and {depths.ERRORS} standard errors")
-    return claim(6, verdict(found["holds"]), figure, criterion,
+    kind = NOT_TESTABLE if unknown and found["holds"] else verdict(found["holds"])
+    return claim(6, kind, figure, criterion,
                  f"the commonest token: {found['baseline']:.3f}; {alone}; orders of the depths by "
                  f"chance: p is at least {found['smallest_p']:.2g}", f"{found['n']:,} tokens")

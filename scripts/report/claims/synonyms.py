@@ -36,6 +36,17 @@ def control(probed, best):
     return f". Antonyms there, a control: {mean:.2f} +- {error:.2f} ({n} pairs)"
 
 
+def single(probed):
+    """Words on the best single head."""
+    best = synonyms.best_head(probed)
+    if best is None:
+        return ""
+    passes = "passes" if best["holds"] else "does not pass"
+    return (f". The best single head: {synonyms.KINDS[best['kind']]} of layer {best['layer']}, "
+            f"head {best['head']}: {best['auc']:.2f} +- {best['error']:.2f}; it {passes} the same test "
+            f"corrected for all {best['heads']} heads and kinds ({best['z']:.1f} standard errors)")
+
+
 def judge(run):
     probed = run.probes.heads
     if probed is None:
@@ -51,8 +62,8 @@ def judge(run):
                           for kind in synonyms.KINDS
                           if any(x["kind"] == kind for x in (holding or compared)))
     figure = (f"AUC, mean over the heads of a layer, the strongest layers: {strongest}. "
-              f"{len(holding)} of {len(compared)} layers and kinds pass{embeddings(run.probes.model)}"
-              f"{control(probed, best)}. {WHAT}")
+              f"{len(holding)} of {len(compared)} layers and kinds pass{single(probed)}"
+              f"{embeddings(run.probes.model)}{control(probed, best)}. {WHAT}")
     criterion = (f"of one layer and kind: at least {0.5 + synonyms.LEAST:g}, and more than 0.5, than "
                  f"the re-paired ones and than step 0, each by {z:.1f} standard errors (one-sided "
                  f"{synonyms.SIGNIFICANT}, corrected for {len(compared)} comparisons)")

@@ -3,10 +3,11 @@ SUPPORTED, NOT_SUPPORTED, NOT_TESTABLE = "supported", "not supported", "not test
 
 TITLES = (
     "Rotary positions make the same two vectors score differently at different distances",
-    "At initialisation attention has no pattern",
+    "At initialisation q and k carry nothing: attention has no pattern",
     "Gradients reach and change Wq, Wk and the embeddings",
     "Synonyms draw together",
-    "Layers have levels: early ones look near, later ones far, and each knows more",
+    "Every layer's q and k are meaningful, and layers have levels: early ones look near, later "
+    "ones far, and each knows more",
     "Deeper layers know more of the next token (logit lens)",
     "Heads learn in stages, with change points between them",
 )
@@ -19,10 +20,11 @@ def judgement(title, verdict, figure, criterion="", baseline="", n=""):
             "baseline": baseline, "n": n}
 
 
-def claim(number, *judged, part=None):
+def claim(number, *judged, part=None, table=None):
     """`judged`: what follows the title in `judgement`; `part`: the judgement of a question that
-    belongs to the claim."""
-    return {"number": number, **judgement(TITLES[number - 1], *judged), "part": part}
+    belongs to the claim; `table`: {"head", "rows", "caption"} of figures behind it."""
+    return {"number": number, **judgement(TITLES[number - 1], *judged), "part": part,
+            "table": table}
 
 
 def untested(number, reason, part=None):

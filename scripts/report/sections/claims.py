@@ -1,5 +1,5 @@
 """The claims, one by one, with what this run says of each."""
-from report.markup import paragraph, section, text
+from report.markup import paragraph, section, table, text
 
 SIGNS = {"supported": "✓", "not supported": "✗", "not testable": "?"}
 
@@ -17,7 +17,8 @@ def judged(claim):
 def item(claim):
     part = claim["part"]
     below = f'<h4>{text(part["title"])}</h4>{judged(part)}' if part else ""
-    return f'<li><h3>{text(claim["title"])}</h3>{judged(claim)}{below}</li>'
+    figures = table(**claim["table"]) if claim["table"] else ""
+    return f'<li><h3>{text(claim["title"])}</h3>{judged(claim)}{figures}{below}</li>'
 
 
 def render(claims):
