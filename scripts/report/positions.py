@@ -4,8 +4,8 @@ import numpy as np
 from report import synonyms
 
 SHARE = "position_share"
-LEAST = 0.02       # of the variance of a head's scores; a convention of this report
-TIMES_INITIAL = 2  # pairs of one sequence share their tokens: untrained weights have a share too
+LEAST = 0.02  # of the variance of a head's scores; a convention of this report
+TIMES = 2     # as much as untrained weights have, and q and k that are not rotated
 ERRORS = 2
 MORE_THAN = 0.5    # of the heads of a layer
 
@@ -22,7 +22,7 @@ def counting(probed):
     error = np.nan_to_num(probed.errors(SHARE)[sample])
     with np.errstate(invalid="ignore"):
         counts = ((value >= LEAST) & (value - np.nan_to_num(baseline) > ERRORS * error)
-                  & (np.isnan(initial) | (value >= TIMES_INITIAL * initial)))
+                  & ~(value < TIMES * baseline) & ~(value < TIMES * initial))
     return {"sample": sample, "value": value, "initial": initial, "baseline": baseline, "n": n,
             "counts": counts}
 

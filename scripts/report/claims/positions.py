@@ -41,15 +41,15 @@ def judge(run):
     step = probed.steps[found["sample"]]
     told = np.isfinite(found["value"])
     criterion = (f"a head counts whose share is at least {positions.LEAST:g}, at least "
-                 f"{positions.TIMES_INITIAL} x its share at step 0 where that was probed, and above "
-                 f"its baseline by {positions.ERRORS} standard errors where they are known; more "
-                 f"than {positions.MORE_THAN:.0%} of the heads of a layer")
-    dealt = found["baseline"][told & np.isfinite(found["baseline"])]
+                 f"{positions.TIMES} x its baseline and its share at step 0 where that was probed, "
+                 f"and above its baseline by {positions.ERRORS} standard errors where they are "
+                 f"known; more than {positions.MORE_THAN:.0%} of the heads of a layer")
+    unrotated = found["baseline"][told & np.isfinite(found["baseline"])]
     baseline = "the same heads' untrained weights" if np.isfinite(found["initial"]).any() else \
         "untrained weights were not probed"
-    if len(dealt):
-        baseline += (f"; scores dealt out anew to the distances, as if pairs were independent: "
-                     f"{np.median(dealt):.2g} in the median head")
+    if len(unrotated):
+        baseline += (f"; the same q and k before rotation: {np.median(unrotated):.2g} in the median "
+                     "head")
     return claim(1, verdict(any(map(positions.most, positions.in_layers(found)))),
                  shares_words(step, found) + profile_words(run.probes), criterion, baseline,
                  f"{told.sum()} heads, at least {found['n'][told].min():,} pairs each")

@@ -15,7 +15,8 @@ def judge(run):
                            f"{levels.SIGNIFICANT}")
     since = depths.since(run)
     when = "" if since is None else f" So it is from step {layers.steps[since]} on."
-    beyond = "" if found["context"] else " The output predicts no better than without context."
+    beyond = "" if found["context"] else (" The output is not shown to predict better than without "
+                                          "context.")
     words = found["words"]
     first = "" if not words else (f" Of tokens that begin a word the output predicts "
                                   f"{words['value']:.3f} (the commonest: {words['baseline']:.3f}).")

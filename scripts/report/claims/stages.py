@@ -17,8 +17,8 @@ def learnt(run):
         return ". What the output predicts was not probed, nor asked", SUPPORTED
     found = depths.rise(run, last)
     if not found["context"]:
-        return (". But the output predicts no better than without context (claim 6): what changed "
-                "is no stage of learning from it", NOT_SUPPORTED)
+        return (". But the output is not shown to predict better than without context (claim 6): "
+                "what changed is no stage of learning from it", NOT_SUPPORTED)
     if found["alone"] is None:
         return (". Whether the output predicts more than the current token alone tells is not "
                 f"known: {run.lacks_followers()}; name the run's data by --data DIR", NOT_TESTABLE)
