@@ -67,6 +67,25 @@ TEST(Ablation, IsTheLossOfAHeadWithoutValues) {
     }
 }
 
+// The error is that of the batches' differences, a token of the mean batch.
+TEST(Ablation, ItsErrorIsOfBatches) {
+    SmallModel m(small_config("LlamaForCausalLM"), inspected());
+    const Text text(m.config);
+    Figures all, of[2];
+    ASSERT_OK(qn_probe_ablation(m.model, &text.text, 1, 2, &all.list));
+    double difference[2];
+    const double tokens = (double)all.at("ablation", 1, 2).n / 2;
+    for (int i = 0; i < 2; i++) {
+        const qn_probe_text one = {&text.batches[i], 1};
+        ASSERT_OK(qn_probe_ablation(m.model, &one, 1, 2, &of[i].list));
+        const qn_lens_figure alone = of[i].at("ablation", 1, 2);
+        EXPECT_TRUE(std::isnan(alone.error));
+        difference[i] = alone.value * (double)alone.n / tokens;
+    }
+    const double error = std::abs(difference[0] - difference[1]) / 2;
+    EXPECT_NEAR(all.at("ablation", 1, 2).error, error, 1e-9 + 1e-6 * error);
+}
+
 TEST(Ablation, IsUndoneToTheBit) {
     for (bool narrow : {false, true}) {
         SmallModel m(small_config("LlamaForCausalLM"),

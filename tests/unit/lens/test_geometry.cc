@@ -46,16 +46,17 @@ TEST(Eigenvalues, OfAReflectedDiagonal) {
     for (int i = 0; i < n; i++) EXPECT_NEAR(found[i], expected[i], 1e-12 * expected[n - 1]);
 }
 
-// Keys of a head before rotation, of tokens that count.
-std::vector<std::vector<double>> keys_of(SmallModel &m, const reference::Batch &batch,
-                                         int64_t layer, int64_t kv_head) {
-    const int64_t D = m.config.head_dim, heads = m.config.n_kv_heads, half = D / 2;
-    std::vector<float> k(kSequences * kLength * heads * D);
-    EXPECT_OK(qn_model_read_heads(m.model, layer, QN_HEAD_K, k.data()));
+// q or k of a head before rotation, of tokens that count.
+std::vector<std::vector<double>> vectors_of(SmallModel &m, const reference::Batch &batch,
+                                            int64_t layer, qn_head_part part, int64_t head) {
+    const int64_t D = m.config.head_dim, half = D / 2;
+    const int64_t heads = part == QN_HEAD_Q ? m.config.n_heads : m.config.n_kv_heads;
+    std::vector<float> values(kSequences * kLength * heads * D);
+    EXPECT_OK(qn_model_read_heads(m.model, layer, part, values.data()));
     std::vector<std::vector<double>> out;
     for (int64_t n = 0; n < kSequences * kLength; n++) {
         if (batch.targets[n] < 0) continue;
-        const float *x = &k[(n * heads + kv_head) * D];
+        const float *x = &values[(n * heads + head) * D];
         std::vector<double> v(D);
         for (int64_t c = 0; c < half; c++) {
             const double angle =
@@ -68,24 +69,21 @@ std::vector<std::vector<double>> keys_of(SmallModel &m, const reference::Batch &
     return out;
 }
 
-TEST(Geometry, AgreesWithFloat64) {
-    SmallModel m(with_groups(small_config("Qwen3ForCausalLM")), inspected());
-    const Text text(m.config);
-    Figures f;
-    ASSERT_OK(qn_probe_geometry(m.model, &text.text, &f.list));
-    const int64_t D = m.config.head_dim, head = 3;
-    const auto keys = keys_of(m, text.batch, 1, 1);
-    const double n = (double)keys.size();
+// Figures of head 3 of layer 1, whose vectors these are.
+void expect_geometry(const Figures &f, const std::string &of,
+                     const std::vector<std::vector<double>> &vectors) {
+    const int64_t D = (int64_t)vectors[0].size();
+    const double n = (double)vectors.size();
     double norm = 0, cosine = 0, trace = 0, square = 0, entropy = 0;
     std::vector<double> mean(D, 0), c(D * D, 0), eigenvalues(D);
-    for (const auto &x : keys) {
+    for (const auto &x : vectors) {
         norm += std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0)) / n;
         for (int64_t i = 0; i < D; i++) mean[i] += x[i] / n;
     }
-    for (const auto &x : keys) {
+    for (const auto &x : vectors) {
         for (int64_t i = 0; i < D; i++)
             for (int64_t j = 0; j < D; j++) c[i * D + j] += (x[i] - mean[i]) * (x[j] - mean[j]) / n;
-        for (const auto &y : keys) {
+        for (const auto &y : vectors) {
             if (&x == &y) continue;
             cosine += std::inner_product(x.begin(), x.end(), y.begin(), 0.0) /
                       std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0) *
@@ -97,11 +95,20 @@ TEST(Geometry, AgreesWithFloat64) {
     for (double x : c) square += x * x;
     qn_eigenvalues(c.data(), D, eigenvalues.data());
     for (double x : eigenvalues) entropy -= x / trace * std::log(x / trace);
-    EXPECT_EQ(f.at("k_norm", 1, head).n, (int64_t)n);
-    EXPECT_NEAR(f.value("k_norm", 1, head), norm, 1e-9);
-    EXPECT_NEAR(f.value("k_participation", 1, head), trace * trace / square, 1e-9);
-    EXPECT_NEAR(f.value("k_rank", 1, head), std::exp(entropy), 1e-9);
-    EXPECT_NEAR(f.value("k_anisotropy", 1, head), cosine, 1e-9);
+    EXPECT_EQ(f.at(of + "_norm", 1, 3).n, (int64_t)n);
+    EXPECT_NEAR(f.value(of + "_norm", 1, 3), norm, 1e-9);
+    EXPECT_NEAR(f.value(of + "_participation", 1, 3), trace * trace / square, 1e-9);
+    EXPECT_NEAR(f.value(of + "_rank", 1, 3), std::exp(entropy), 1e-9);
+    EXPECT_NEAR(f.value(of + "_anisotropy", 1, 3), cosine, 1e-9);
+}
+
+TEST(Geometry, AgreesWithFloat64) {
+    SmallModel m(with_groups(small_config("Qwen3ForCausalLM")), inspected());
+    const Text text(m.config);
+    Figures f;
+    ASSERT_OK(qn_probe_geometry(m.model, &text.text, &f.list));
+    expect_geometry(f, "q", vectors_of(m, text.batch, 1, QN_HEAD_Q, 3));
+    expect_geometry(f, "k", vectors_of(m, text.batch, 1, QN_HEAD_K, 1));
     EXPECT_EQ(f.value("k_rank", 1, 2), f.value("k_rank", 1, 3)); // one kv head
     EXPECT_NE(f.value("k_rank", 1, 1), f.value("k_rank", 1, 2));
 }

@@ -15,13 +15,24 @@ qn_plan_options inspected() { return small_options(kSequences, kLength, QN_PLAN_
 const qn_probe_tokens kTokens = {2, 60, 1, 5};
 
 struct Text {
-    explicit Text(const qn_config &config, int ignored_every = 4)
-        : batch(random_batch(config, kSequences, kLength, 3, ignored_every)),
-          view_of(view(batch)), text{&view_of, 1} {}
+    explicit Text(const qn_config &config, bool documents = false)
+        : batch(made(config, documents)), view_of(view(batch)), text{&view_of, 1} {}
+    static reference::Batch made(const qn_config &config, bool documents) {
+        const reference::Batch one = random_batch(config, kSequences, kLength, 3, 4);
+        return documents ? with_documents(one, 7) : one;
+    }
     reference::Batch batch;
     qn_batch view_of;
     qn_probe_text text;
 };
+
+qn_lens_figure offset_of(const Figures &f, int64_t layer, int64_t head) {
+    for (int64_t d = 1; d < kLength; d++)
+        for (const qn_lens_figure &x : f.all("offset", layer, head))
+            if (x.at == d) return x;
+    ADD_FAILURE() << "no offset of head " << head;
+    return {};
+}
 
 TEST(Patterns, OfHeadsThatLookNowhereAreTheBaselines) {
     SmallModel m(small_config("Qwen2ForCausalLM"), inspected());
@@ -63,6 +74,42 @@ TEST(Patterns, AnOffsetHeadIsNoInductionHead) {
     const double share = f.value("induction", 0, 0); // of periods of 10 among 8 to 18
     EXPECT_GT(share, 0.01);
     EXPECT_LT(share, 0.35);
+}
+
+// A distance that fewer than eight rows of a sequence reach is judged by none of them.
+TEST(Patterns, DistancesOfFewRowsAreNoOffsets) {
+    SmallModel m(small_config("Qwen2ForCausalLM"), inspected());
+    plant_distance(m, 0, kLength - 4, 40);
+    Figures f;
+    ASSERT_OK(qn_probe_patterns(m.model, &kTokens, &f.list));
+    for (const qn_lens_figure &offset : {offset_of(f, 0, 0), offset_of(f, 0, 3)}) {
+        EXPECT_LE(offset.at, kLength - 9);
+        EXPECT_GE(offset.n, 33 * 8);
+    }
+}
+
+// Errors are as large as what other draws of tokens change.
+TEST(Patterns, ErrorsAreThoseOfRepeatedDraws) {
+    SmallModel m(small_config("LlamaForCausalLM"), inspected());
+    const char *const metrics[] = {"previous_token", "induction"};
+    const int draws = 30;
+    double sum[2] = {}, square[2] = {}, error[2] = {};
+    for (int seed = 0; seed < draws; seed++) {
+        qn_probe_tokens tokens = kTokens;
+        tokens.seed = 100 + seed;
+        Figures f;
+        ASSERT_OK(qn_probe_patterns(m.model, &tokens, &f.list));
+        for (int i = 0; i < 2; i++) {
+            const qn_lens_figure figure = f.at(metrics[i], 1, 2);
+            sum[i] += figure.value, square[i] += figure.value * figure.value;
+            error[i] += figure.error / draws;
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        const double spread = std::sqrt((square[i] - sum[i] * sum[i] / draws) / (draws - 1));
+        EXPECT_GT(error[i], 0.6 * spread) << metrics[i];
+        EXPECT_LT(error[i], 1.7 * spread) << metrics[i];
+    }
 }
 
 // The shortest period is 8, and its key 7 back.
@@ -171,7 +218,9 @@ std::vector<Score> all_scores(SmallModel &m, const Text &text, int64_t head,
     for (int64_t b = 0; b < kSequences; b++) {
         for (int64_t i = 0; i < kLength; i++) {
             if (text.batch.targets[b * kLength + i] < 0) continue;
-            for (int64_t j = std::max<int64_t>(0, i - window + 1); j <= i; j++) {
+            const int64_t document =
+                text.batch.doc_start.empty() ? 0 : text.batch.doc_start[b * kLength + i];
+            for (int64_t j = std::max(document, i - window + 1); j <= i; j++) {
                 double s = 0;
                 for (int64_t d = 0; d < D; d++)
                     s += (double)q[((b * kLength + i) * Hq + head) * D + d] *
@@ -224,6 +273,21 @@ TEST(Distance, TheShareOfPositionAgreesWithAllPairs) {
     for (double each : without) squares += (each - mean) * (each - mean);
     EXPECT_GT(share.error, 0);
     EXPECT_NEAR(share.error, std::sqrt(squares * (kSequences - 1) / kSequences), 1e-9);
+}
+
+TEST(Distance, ScoresAreOfOneDocument) {
+    qn_plan_options options = inspected();
+    options.documents = true;
+    SmallModel m(with_groups(small_config("LlamaForCausalLM")), options);
+    const Text text(m.config, true);
+    Figures f;
+    ASSERT_OK(qn_probe_distance(m.model, &text.text, &f.list));
+    const std::vector<Score> scores = all_scores(m, text, 2);
+    int64_t distances;
+    const qn_lens_figure share = f.at("position_share", 1, 2);
+    EXPECT_NEAR(share.value, share_of(scores, -1, &distances), 1e-9);
+    EXPECT_EQ(share.n, (int64_t)scores.size());
+    EXPECT_EQ(distances, 6);
 }
 
 TEST(Distance, TheDeviationOfScoresIsThatOfRows) {
