@@ -12,8 +12,8 @@ import sys
 try:
     import matplotlib
 except ImportError:
-    sys.exit(f"plot_loss.py: {sys.executable} has no matplotlib; install python3-matplotlib and run "
-             "it with /usr/bin/python3")
+    sys.exit(f"plot_loss.py: {sys.executable} has no matplotlib; install python3-matplotlib and "
+             "run it with /usr/bin/python3")
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 

@@ -14,9 +14,10 @@ matplotlib.rcParams.update({
     "axes.spines.top": False, "axes.spines.right": False, "lines.solid_joinstyle": "round",
     "path.simplify_threshold": 0.5})
 
-# Okabe and Ito's colours, told apart without colour vision by their line styles.
-RUN_STYLES = (("#0072b2", "-"), ("#d55e00", "--"), ("#555555", ":"), ("#cc79a7", "-."),
-              ("#e69f00", (0, (5, 1))), ("#000000", (0, (1, 1))))
+# Okabe and Ito's colours, told apart without colour vision by line styles: those of report.css.
+RUN_STYLES = (("#0072b2", "-"), ("#d55e00", "--"), ("#555555", (0, (2, 1))),
+              ("#cc79a7", (0, (5, 1, 1, 1, 1, 1))), ("#e69f00", (0, (4, 4))),
+              ("#000000", (0, (5, 1, 1, 1, 1, 1, 1, 1))))
 MARK = "#777777"
 MOST_POINTS = 800
 MOST_LETTERS = 30   # of a run's name in a legend

@@ -8,9 +8,10 @@ from report.panels import LEFT, TOP, WIDTH, Panel, Plot, figure, linear, short, 
 
 MOST_LINES = 6   # as many styles of lines as report.css has under l0, l1, …
 MOST_BANDS = 2   # which may lie upon each other
-STRIPS, LOWEST, HIGHEST = 400, 18, 44  # height of all strips, and of one
-GAP, RIGHT, BELOW = 3, 46, 36          # room about them
-OTHERS = ("dashed", "dotted", "dash-dotted", "long dashes", "short dots")  # s1, s2, … of report.css
+STRIPS, LOWEST, HIGHEST = 400, 18, 56  # height of all strips, and of one
+GAP, RIGHT, BELOW = 3, 54, 36          # room about them
+# s1, s2, … of report.css; dots are a baseline's.
+OTHERS = ("dashed", "short dashes", "dash and two dots", "sparse dashes", "dash and three dots")
 
 
 def in_words(names, rows):
@@ -107,8 +108,8 @@ def in_strips(x, y, lines, name):
                    "</text>", *strip.inside]
         top += height
     low, high = (short(float(f"{end:.2g}")) for end in y.ends)
-    inside += strip.x_axis() + [f'<text x="2" y="11" class="name">{text(name)}, each strip {low} to '
-                                f"{high}</text>"]
+    scale = f"{text(name)}, each strip {low} to {high}"
+    inside += [*strip.x_axis(), f'<text x="2" y="11" class="name">{scale}</text>']
     return lambda label: wrapped(WIDTH, round(top + BELOW), label, inside)
 
 

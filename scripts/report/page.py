@@ -8,7 +8,7 @@ from report.sections import (attention, depth, gradients, loss, pictures, profil
 from report.sections import claims as verdicts
 
 HERE = pathlib.Path(__file__).parent
-SCRIPTS = ("page.js", "heat.js", "layers.js", "pictures.js")
+SCRIPTS = ("page.js", "course.js", "heat.js", "layers.js", "pictures.js")
 
 
 def twin_of(runs):

@@ -46,9 +46,9 @@ def render(run):
     begin, end = (choose(step for step, _, _ in profile) for choose in (min, max))
     inside = paragraph(
         f"b(d): the score of the head's mean q and mean k, before rotation, at distance d, in "
-        f"tokens; long dashes: at step {begin}, unbroken: at step {end}. All heads of a layer have one scale. In brackets "
-        "beside the share of position (the part of the variance of all scores that distance alone "
-        "explains): what chance gives.")
+        f"tokens; long dashes: at step {begin}, unbroken: at step {end}. All heads of a layer have "
+        "one scale. In brackets beside the share of position (the part of the variance of all "
+        "scores that distance alone explains): what chance gives.")
     heads = sorted(key for key in profile if key[0] == end)
     x = of_distances(max(profile[key][0][-1] for key in heads))
     for layer in dict.fromkeys(layer for _, layer, _ in heads):

@@ -125,9 +125,10 @@ def render(runs):
     inside = paragraph(
         "AUC: the probability that two synonyms stand closer than two words that are as frequent; "
         "0.5 is chance. A line is the mean over the heads of a layer, its band the 95 % interval "
-        "(1.96 standard errors), over training steps on a log axis. Rows of scores, against fixed keys, are what no change "
-        "of basis of q and k alters. Words are close where they occur in like contexts, and so are "
-        "antonyms: these are the control." + layers.compared(runs, recorded))
+        "(1.96 standard errors), over training steps on a log axis. Rows of scores, against fixed "
+        "keys, are what no change of basis of q and k alters. Words are close where they occur in "
+        "like contexts, and so are antonyms: these are the control."
+        + layers.compared(runs, recorded))
     inside += "".join(group(runs, measure, title) for measure, title in GROUPS.items())
     inside += cosines.render(run)
     drawn = [histogram(run, kind) for kind in synonyms.KINDS]
