@@ -20,6 +20,7 @@ RUN_STYLES = (("#0072b2", "-"), ("#d55e00", "--"), ("#555555", (0, (2, 1))),
               ("#000000", (0, (5, 1, 1, 1, 1, 1, 1, 1))))
 MARK = "#777777"
 MOST_POINTS = 800
+FEW_DECADES = 20    # between the ends of a log axis whose ticks are evenly apart
 MOST_LETTERS = 30   # of a run's name in a legend
 LEFT, RIGHT = 0.95, 0.12  # inches beside the axes: ticks such as 0.00025, and the axes' names
 
@@ -88,8 +89,11 @@ def draw_run(axes, run, i):
 
 
 def plain_ticks(axis, most):
-    """Few round numbers as they are, on a log axis too."""
-    axis.set_major_locator(ticker.MaxNLocator(most, steps=(1, 2, 5, 10)))
+    """Few round numbers as they are, on a log axis too, where this spans little."""
+    low, high = axis.get_view_interval()
+    decades = axis.get_scale() == "log" and high > FEW_DECADES * low
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)) if decades
+                           else ticker.MaxNLocator(most, steps=(1, 2, 5, 10)))
     axis.set_minor_locator(ticker.NullLocator())
     axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.3g}"))
 
@@ -130,9 +134,11 @@ def loss_figure(runs, marks, width, height):
     named = [each for i, run in enumerate(runs) for each in draw_run(axes, run, i)]
     for tokens, name in marks:
         draw_mark(axes, tokens, name)
-    axes[0].set_yscale("log")
-    for each, name, most in zip(axes, ("loss, nats a token (log axis)", "bits a byte", "rate"),
-                                (8, 4, 4)):
+    loss = "loss, nats a token"
+    if axes[0].dataLim.y0 > 0:
+        axes[0].set_yscale("log")
+        loss += " (log axis)"
+    for each, name, most in zip(axes, (loss, "bits a byte", "rate"), (8, 4, 4)):
         each.set_ylabel(name)
         each.yaxis.set_label_coords((0.2 - LEFT) / (width - LEFT - RIGHT), 0.5)
         plain_ticks(each.yaxis, most)

@@ -66,8 +66,7 @@ def depth_row(run, name):
     return np.arange(len(row)), row
 
 
-def numbers(found):
-    names = [name for name in METRICS if name in found.value]
+def numbers(found, names):
     told = np.isfinite(found.value[names[0]][-1, :, 0])
     rows = [(depth, *(f"{number(found.value[name][-1, depth, 0])} "
                       f"({number(found.baseline[name][-1, depth, 0])})" for name in names),
@@ -78,9 +77,10 @@ def numbers(found):
 
 
 def recorded(run, *names):
-    """Whether a run has any of these metrics, or of all of this section."""
+    """Whether a run has a value of any of these metrics, or of all of this section."""
     found = run.probes.layers
-    return found is not None and any(name in found.value for name in names or METRICS)
+    return found is not None and any(name in found.value and np.isfinite(found.value[name]).any()
+                                     for name in names or METRICS)
 
 
 def legend(run, follower):
@@ -106,7 +106,7 @@ def logit_lens(runs):
     follower = alone["accuracy"] if alone else None
     inside += "<h3>Over depth</h3>" + legend(run, follower)
     inside += panels.grid(over_depth(runs, name, follower) for name in names)
-    return section("depth", "Depth (logit lens)", inside + numbers(run.probes.layers))
+    return section("depth", "Depth (logit lens)", inside + numbers(run.probes.layers, names))
 
 
 # ---- similarity -----------------------------------------------------------------------------

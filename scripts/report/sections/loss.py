@@ -65,8 +65,8 @@ def render(runs, twin):
             "Not in this report: log.jsonl has no step.", "warn"))
     marks = marks_of(run)
     words = ("Training loss is smoothed (pale: as it is, or means of neighbours where steps are "
-             "too many to be told apart); held-out loss and bits a byte are of text "
-             "that was not trained on. Loss and tokens are on log axes.")
+             "too many to be told apart); held-out loss and bits a byte are of text that was not "
+             "trained on. Tokens, and losses above 0, are on log axes.")
     rows = [(entry["step"], f"{run.tokens_at(entry['step']):,.0f}", number(entry["val_loss"]),
              number(entry.get("bits_per_byte"))) for entry in run.evaluations]
     numbers = details("numbers", table(("step", "tokens", "held-out loss", "bits a byte"), rows,

@@ -11,15 +11,14 @@ LOG_FROM = 50  # logits beyond it are drawn on a log axis
 
 def logits(samples):
     """The largest logit of each layer's heads over training."""
-    some, values = samples.tokens > 0, samples.value["max_logit"]
-    rows = [over_heads(np.nanmax, values[some, layer]) for layer in range(samples.n_layers)]
-    lines, limits, name = layers.Lines(samples.tokens[some], rows, layers.numbered(len(rows))), \
-        None, "score"
-    top = np.nanmax(lines.rows)
-    if top > LOG_FROM:
-        limits, name = panels.logarithmic(max(np.nanmin(lines.rows), 1), 1.1 * top), \
-            "score (log axis)"
-    return layers.panel("max logit of a layer's heads", panels.of_tokens, lines, name, limits)
+    values, title = samples.value["max_logit"], "max logit of a layer's heads"
+    rows = [over_heads(np.nanmax, values[:, layer]) for layer in range(samples.n_layers)]
+    lines = layers.Lines(samples.tokens, rows, layers.numbered(len(rows)))
+    least, most = np.nanmin(lines.rows), np.nanmax(lines.rows)
+    if most <= LOG_FROM:
+        return layers.panel(title, panels.of_tokens, lines, "score")
+    return layers.panel(title, panels.of_tokens, lines, "score (log axis)",
+                        panels.logarithmic(max(least, 1), 1.1 * most))
 
 
 def render(run):
