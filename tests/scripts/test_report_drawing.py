@@ -202,8 +202,8 @@ class Layers(Drawn):
     def test_axes_have_names(self):
         page = self.page(self.write())
         for drawn in svgs(page.partition("</main>")[0], "panel"):
+            self.assertRegex(drawn, r'class="(x|y) name">[^<]+<')
             if "Similarity of depths" not in drawn:
-                self.assertRegex(drawn, r'class="x name">[^<]+<')
                 self.assertRegex(drawn, r'x="2" y="11" class="name">[^<]+<')
 
     def test_other_runs(self):

@@ -10,7 +10,7 @@ from report.units import unit_of
 
 METRICS = ("lens_accuracy", "lens_word_accuracy", "lens_loss", "lens_entropy", "lens_kl")
 NEAR_BASELINE = METRICS[:4]  # those that have one
-CELL, EDGE = 30, 26
+CELL, EDGE = 30, 40
 
 
 def of_depths(found, name):
@@ -119,7 +119,8 @@ def words_on(colour):
 def matrix(figures, step):
     """CKA of all pairs of depths as a picture, its numbers in the cells where there is room."""
     values, base = depths.similarity(figures, step)
-    scale, count, parts = ink(), len(values), []
+    scale, count = ink(), len(values)
+    parts = [f'<text x="{EDGE - 5}" y="{EDGE - 8}" class="y name">depth</text>']
     side = EDGE + CELL * count
     for i in range(count):
         middle = EDGE + CELL * i + CELL / 2
