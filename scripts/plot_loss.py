@@ -12,9 +12,14 @@ import sys
 try:
     import matplotlib
 except ImportError:
-    sys.exit("plot_loss.py: matplotlib is missing; install python3-matplotlib")
+    sys.exit(f"plot_loss.py: {sys.executable} has no matplotlib; install python3-matplotlib and "
+             "run it with /usr/bin/python3")
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
+
+from runs import legend, series
+
+MOST_POINTS = 2000
 
 
 def read_log(path):
@@ -31,34 +36,23 @@ def read_log(path):
     return steps, evaluations
 
 
-def smooth(values, half_life):
-    """Exponential moving average, without its bias towards the first value."""
-    keep = 0.5 ** (1 / half_life)
-    total = weight = 0.0
-    result = []
-    for value in values:
-        total = keep * total + (1 - keep) * value
-        weight = keep * weight + (1 - keep)
-        result.append(total / weight)
-    return result
-
-
 def draw(axes, run, colour):
+    """Returns what the legend has of the run: [(name, handle)]."""
     steps, evaluations = read_log(pathlib.Path(run) / "log.jsonl")
-    x = [entry["step"] for entry in steps]
-    loss = [entry["loss"] for entry in steps]
+    x, loss, counts = series.thin([entry["step"] for entry in steps],
+                                  [entry["loss"] for entry in steps], MOST_POINTS)
     axes.plot(x, loss, color=colour, alpha=0.2, linewidth=0.7)
-    axes.plot(x, smooth(loss, max(1, len(loss) / 100)), color=colour,
-              label=f"{run}: training")
+    line, = axes.plot(x, series.smooth(x, loss, counts), color=colour)
     if not evaluations:
-        return
+        return [(f"{run}: training", line)]
     last = evaluations[-1]
-    label = f"{run}: held out"
+    name = f"{run}: held out"
     if last.get("bits_per_byte"):
-        label += f", {last['bits_per_byte']:.3f} bits per byte"
-    axes.plot([entry["step"] for entry in evaluations],
-              [entry["val_loss"] for entry in evaluations],
-              "o--", color=colour, markersize=4, label=label)
+        name += f", {last['bits_per_byte']:.3f} bits per byte"
+    points, = axes.plot([entry["step"] for entry in evaluations],
+                        [entry["val_loss"] for entry in evaluations],
+                        "o--", color=colour, markersize=4)
+    return [(f"{run}: training", line), (name, points)]
 
 
 def main():
@@ -68,12 +62,11 @@ def main():
     parser.add_argument("--out", help="picture to write (default: loss.png in the first run)")
     arguments = parser.parse_args()
     figure, axes = plt.subplots(figsize=(9, 5), layout="constrained")
-    for i, run in enumerate(arguments.runs):
-        draw(axes, run, f"C{i}")
+    named = [each for i, run in enumerate(arguments.runs) for each in draw(axes, run, f"C{i}")]
     axes.set_xlabel("step")
     axes.set_ylabel("loss, nats per token")
     axes.grid(alpha=0.3)
-    axes.legend()
+    legend.add(axes, named)
     out = arguments.out or str(pathlib.Path(arguments.runs[0]) / "loss.png")
     figure.savefig(out, dpi=120)
     print(out)

@@ -198,7 +198,7 @@ perform build/quern inspect --run "$run" "${on_cpu[@]}"
 if report=$(/usr/bin/python3 scripts/report.py "$run"); then
     report="  report       $report (open it in a browser)"
 else
-    report="  report       not written: python3-matplotlib is missing"
+    report="  report       not written: scripts/report.py failed with the message above"
 fi
 
 say "where everything lies"

@@ -10,10 +10,10 @@
 Heads and layers are in it when attention was sampled: quern train --lens-every N. Probes and
 pictures are in it when checkpoints were kept and inspected: quern train --lens-probes N, then quern
 inspect --run DIR. What the run has not recorded is left out, and the report says why. --compare
-draws the losses and the layers of other runs beside those of the first. --frozen takes the same run
-with Wq and Wk frozen (quern train --freeze qk) and says what that costs. --data says where the
-run's data are, where they are not in the folder that its run.json names: what the current token
-alone tells of the next is measured on them.
+draws other runs beside the first: losses, layers, synonyms, depths, vectors and gradients. --frozen
+takes the same run with Wq and Wk frozen (quern train --freeze qk) and says what that costs. --data
+says where the run's data are, where they are not in the folder that its run.json names: what the
+current token alone tells of the next is measured on them.
 """
 import argparse
 import os
@@ -23,7 +23,8 @@ import sys
 try:
     import matplotlib  # noqa: F401 (the report is drawn with it)
 except ImportError:
-    sys.exit("report.py: matplotlib is missing; install python3-matplotlib")
+    sys.exit(f"report.py: {sys.executable} has no matplotlib; install python3-matplotlib and run "
+             "it with /usr/bin/python3")
 
 from report import frozen, page
 from report.run import NoRun, Run

@@ -63,8 +63,9 @@ def cost_of(cost):
             f"ms (median; 95 % interval {milli['extra_low']:+.2f} to {milli['extra_high']:+.2f} "
             f"ms{told}; half of the samples between {1e3 * cost['quartiles'][0]:+.1f} and "
             f"{1e3 * cost['quartiles'][1]:+.1f} ms), {100 * cost['share_of_run']:+.2f} % of all "
-            f"steps' time; {cost['sampled']} sampled steps with the step after each against the "
-            f"{cost['plain']} other pairs nearest to them")
+            f"steps' time (95 % interval {100 * cost['share_low']:+.2f} to "
+            f"{100 * cost['share_high']:+.2f} %); {cost['sampled']} sampled steps with the step "
+            f"after each against the {cost['plain']} other pairs nearest to them")
 
 
 def last_of(entries, name):

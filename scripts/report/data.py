@@ -5,6 +5,7 @@ import numpy as np
 
 from report import colours, heads, overhead
 from report.samples import metric_of
+from report.units import unit_of
 
 DIGITS = 4
 
@@ -53,6 +54,7 @@ def heat_maps(samples):
         if bounds:
             against = known.against if np.isfinite(samples.baseline[name]).any() else "none"
             metrics[name] = {"title": known.title, "meaning": known.meaning, "against": against,
+                             "unit": unit_of(name),
                              "low": rounded(bounds[0]), "high": rounded(bounds[1]),
                              "value": compact(samples.value[name]),
                              "baseline": compact(samples.baseline[name]),

@@ -7,42 +7,26 @@ import numpy as np
 from matplotlib import ticker
 from matplotlib.figure import Figure
 
-from report.colours import shades
+from runs import legend, series
 
 matplotlib.rcParams.update({
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10, "axes.linewidth": 0.6,
     "axes.spines.top": False, "axes.spines.right": False, "lines.solid_joinstyle": "round",
     "path.simplify_threshold": 0.5})
 
-# Okabe and Ito's colours, told apart without colour vision by their line styles.
-RUN_STYLES = (("#0072b2", "-"), ("#d55e00", "--"), ("#555555", ":"), ("#cc79a7", "-."),
-              ("#e69f00", (0, (5, 1))), ("#000000", (0, (1, 1))))
+# Okabe and Ito's colours, told apart without colour vision by line styles: those of report.css.
+RUN_STYLES = (("#0072b2", "-"), ("#d55e00", "--"), ("#555555", (0, (2, 1))),
+              ("#cc79a7", (0, (5, 1, 1, 1, 1, 1))), ("#e69f00", (0, (4, 4))),
+              ("#000000", (0, (5, 1, 1, 1, 1, 1, 1, 1))))
 MARK = "#777777"
 MOST_POINTS = 800
+FEW_DECADES = 20    # between the ends of a log axis whose ticks are evenly apart
+MOST_LETTERS = 30   # of a run's name in a legend
+LEFT, RIGHT = 0.95, 0.12  # inches beside the axes: ticks such as 0.00025, and the axes' names
 
 
 def style(i):
     return RUN_STYLES[i % len(RUN_STYLES)]
-
-
-def thin(x, y):
-    """At most MOST_POINTS points: means of neighbours."""
-    group = -(-len(x) // MOST_POINTS)
-    if group <= 1:
-        return x, y
-    count = len(x) // group * group
-    return (np.asarray(z)[-count:].reshape(-1, group).mean(axis=1) for z in (x, y))
-
-
-def smooth(values, half_life):
-    """Exponential moving average, without its bias towards the first value."""
-    keep = 0.5 ** (1 / half_life)
-    total = weight = 0.0
-    result = []
-    for value in values:
-        total, weight = keep * total + (1 - keep) * value, keep * weight + (1 - keep)
-        result.append(total / weight)
-    return np.array(result)
 
 
 def svg_of(figure, name, label):
@@ -79,20 +63,39 @@ def evaluation_series(run, name):
     return zip(*rows) if rows and run.steps else ((), ())
 
 
-def draw_run(axes, run, i, alone):
+def short(name):
+    return name if len(name) <= MOST_LETTERS else name[:MOST_LETTERS - 1] + "\u2026"
+
+
+def draw_run(axes, run, i):
+    """Returns what the legend has of the run: [(name, handle)]."""
     colour, line = style(i)
+    marker, named = "os^Dv"[i % 5], []
     tokens, loss = step_series(run, "loss")
     if len(loss):
-        if alone:
-            axes[0].plot(*thin(tokens, loss), color=colour, alpha=0.25, linewidth=0.7)
-        axes[0].plot(*thin(tokens, smooth(loss, max(1, len(loss) / 100))), color=colour,
-                     linestyle=line, linewidth=1.4, label=f"{run.name}: training")
-    axes[0].plot(*evaluation_series(run, "val_loss"), marker="os^Dv"[i % 5], linestyle="",
-                 color=colour, markersize=5, markerfacecolor="white",
-                 label=f"{run.name}: held out")
-    axes[1].plot(*evaluation_series(run, "bits_per_byte"), marker="os^Dv"[i % 5], linestyle=line,
+        tokens, loss, counts = series.thin(tokens, loss, MOST_POINTS)
+        axes[0].plot(tokens, loss, color=colour, alpha=0.3, linewidth=0.7)
+        named += [(f"{short(run.name)}: training", handle) for handle in axes[0].plot(
+            tokens, series.smooth(tokens, loss, counts), color=colour, linestyle=line,
+            linewidth=1.4)]
+    named += [(f"{short(run.name)}: held out", handle) for handle in axes[0].plot(
+        *evaluation_series(run, "val_loss"), marker=marker, linestyle="", color=colour,
+        markersize=5, markerfacecolor="white")]
+    axes[1].plot(*evaluation_series(run, "bits_per_byte"), marker=marker, linestyle=line,
                  color=colour, markersize=5, linewidth=1)
-    axes[2].plot(*thin(*step_series(run, "lr")), color=colour, linestyle=line, linewidth=1.2)
+    axes[2].plot(*series.thin(*step_series(run, "lr"), MOST_POINTS)[:2], color=colour,
+                 linestyle=line, linewidth=1.2)
+    return named
+
+
+def plain_ticks(axis, most):
+    """Few round numbers as they are, on a log axis too, where this spans little."""
+    low, high = axis.get_view_interval()
+    decades = axis.get_scale() == "log" and high > FEW_DECADES * low
+    axis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)) if decades
+                           else ticker.MaxNLocator(most, steps=(1, 2, 5, 10)))
+    axis.set_minor_locator(ticker.NullLocator())
+    axis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:.3g}"))
 
 
 def token_axis(axes, low, high):
@@ -112,24 +115,33 @@ def token_axis(axes, low, high):
 def margins(width, height):
     """Room for the words of axes, in inches, as shares; to measure the words takes longer than to
     draw."""
-    return {"left": 0.75 / width, "right": 1 - 0.12 / width, "top": 1 - 0.08 / height,
+    return {"left": LEFT / width, "right": 1 - RIGHT / width, "top": 1 - 0.08 / height,
             "bottom": 0.5 / height, "hspace": 0.12}
+
+
+def draw_mark(axes, tokens, name):
+    for each in axes:
+        each.axvline(tokens, color=MARK, linestyle=(0, (2, 2)), linewidth=0.9)
+    axes[0].annotate(legend.literal(name), (tokens, 1), xycoords=("data", "axes fraction"),
+                     rotation=90, xytext=(-3, -2), textcoords="offset points", ha="right", va="top",
+                     fontsize=8, color="#444444")
 
 
 def loss_figure(runs, marks, width, height):
     figure = Figure(figsize=(width, height))
     axes = figure.subplots(3, sharex=True, height_ratios=(5, 2, 2),
                            gridspec_kw=margins(width, height))
-    for i, run in enumerate(runs):
-        draw_run(axes, run, i, len(runs) == 1)
+    named = [each for i, run in enumerate(runs) for each in draw_run(axes, run, i)]
     for tokens, name in marks:
-        for each in axes:
-            each.axvline(tokens, color=MARK, linestyle=(0, (2, 2)), linewidth=0.9)
-        axes[0].annotate(name, (tokens, 1), xycoords=("data", "axes fraction"), rotation=90,
-                         xytext=(-3, -2), textcoords="offset points", ha="right", va="top",
-                         fontsize=8, color="#444444")
-    for each, name in zip(axes, ("loss, nats a token", "bits a byte", "rate")):
+        draw_mark(axes, tokens, name)
+    loss = "loss, nats a token"
+    if axes[0].dataLim.y0 > 0:
+        axes[0].set_yscale("log")
+        loss += " (log axis)"
+    for each, name, most in zip(axes, (loss, "bits a byte", "rate"), (8, 4, 4)):
         each.set_ylabel(name)
+        each.yaxis.set_label_coords((0.2 - LEFT) / (width - LEFT - RIGHT), 0.5)
+        plain_ticks(each.yaxis, most)
         each.grid(alpha=0.25, linewidth=0.5)
     if not any("bits_per_byte" in entry for run in runs for entry in run.evaluations):
         axes[1].set_yticks([])
@@ -137,39 +149,6 @@ def loss_figure(runs, marks, width, height):
                      va="center", color=MARK)
     read = [entry["tokens"] for run in runs for entry in run.steps]
     token_axis(axes[2], min(read), max(read))
-    axes[2].set_xlabel("tokens")
-    axes[0].legend(fontsize=8, frameon=False, loc="lower left")
-    return figure
-
-
-# ---- stability -------------------------------------------------------------------------------
-
-def logit_figure(samples, thresholds, width, height):
-    """The largest logit of each layer's heads over training, and what is too large."""
-    figure = Figure(figsize=(width, height))
-    axes = figure.subplots(gridspec_kw=margins(width, height))
-    values = samples.value["max_logit"]
-    some = np.isfinite(values).any(axis=(1, 2)) & (samples.tokens > 0)
-    tokens = samples.tokens[some]
-    strokes = shades(samples.n_layers)
-    for layer in range(samples.n_layers):
-        rows = np.where(np.isfinite(values[some, layer]), values[some, layer], -np.inf).max(axis=1)
-        rows = np.where(np.isfinite(rows), rows, np.nan)
-        axes.plot(tokens, rows, color=strokes[layer], linewidth=1.2)
-        told = np.flatnonzero(np.isfinite(rows))
-        if len(told) and samples.n_layers <= 16:
-            axes.annotate(str(layer), (tokens[told[-1]], rows[told[-1]]), xytext=(3, 0),
-                          textcoords="offset points", va="center", fontsize=8)
-    top = np.nanmax(values[some]) if some.any() else 1
-    for value, name in thresholds:
-        if value < 3 * top:
-            axes.axhline(value, color=MARK, linestyle=(0, (2, 2)), linewidth=0.9)
-            axes.annotate(name, (0, value), xycoords=("axes fraction", "data"), xytext=(4, 2),
-                          textcoords="offset points", fontsize=8, color="#444444")
-    token_axis(axes, samples.tokens[0], samples.tokens[-1])
-    if top > 50:
-        axes.set_yscale("symlog", linthresh=10)
-    axes.set_xlabel("tokens")
-    axes.set_ylabel("max logit, a line a layer")
-    axes.grid(alpha=0.25, linewidth=0.5)
+    axes[2].set_xlabel("tokens (log axis)")
+    legend.add(axes[0], named, fontsize=8, frameon=False, loc="lower left")
     return figure

@@ -10,6 +10,10 @@ MAX_LAYERS = MAX_HEADS = 256  # more than models have; a damaged number must not
 MAX_PLACE = 2**20             # and of distances
 MAX_NUMBER = 1e30             # beyond it drawing overflows
 
+# Metrics of which several figures, each at its place, make one curve.
+BINNED = ("embedding_synonym_bin", "q_synonym_bin", "k_synonym_bin")
+PLACED = ("profile", "cka", *BINNED)
+
 Figure = namedtuple("Figure", "step tokens layer head metric value baseline n at error")
 
 
@@ -75,18 +79,19 @@ def without_part_of_last(found):
 class Figures:
     """Of one file. all: as they came; heads, layers, model: Samples, or None where there is none of that kind;
     profile: {(step, layer, head): (distances, scores)}; similarity: {step: {(depth, depth):
-    (value, baseline)}}."""
+    (value, baseline)}}; cosines: {(step, metric, layer): {bin: (value, baseline, n)}}."""
 
     def __init__(self, found):
         self.all = found
-        placed = [x for x in found if x.metric in ("profile", "cka")]
-        single = [x for x in found if x.metric not in ("profile", "cka")]
+        placed = [x for x in found if x.metric in PLACED]
+        single = [x for x in found if x.metric not in PLACED]
         self.heads = samples_of([x for x in single if x.head is not None])
         self.layers = samples_of([x._replace(head=0) for x in single
                                   if x.head is None and x.layer is not None])
         self.model = samples_of([x._replace(layer=0, head=0) for x in single if x.layer is None])
         self.profile = profiles_of(placed)
         self.similarity = similarity_of(placed)
+        self.cosines = cosines_of(placed)
         self.steps = sorted({x.step for x in found})
 
 
@@ -104,4 +109,12 @@ def similarity_of(placed):
     for x in placed:
         if x.metric == "cka" and None not in (x.layer, x.at, x.value) and x.at <= MAX_LAYERS:
             found.setdefault(x.step, {})[x.layer, x.at] = (x.value, x.baseline)
+    return found
+
+
+def cosines_of(placed):
+    found = {}
+    for x in placed:
+        if x.metric in BINNED and x.head is None and None not in (x.at, x.value):
+            found.setdefault((x.step, x.metric, x.layer), {})[x.at] = (x.value, x.baseline, x.n)
     return found

@@ -137,34 +137,14 @@
 
   // ---- one head ------------------------------------------------------------------------------
 
-  const WIDTH = 560, HEIGHT = 120, EDGE = 8;
-
-  function course(metric, cell) {
-    const {steps} = metric.source;
-    const value = steps.map((_, s) => at(metric, "value", s, cell));
-    const base = steps.map((_, s) => at(metric, "baseline", s, cell));
-    const known = value.concat(base).filter(x => x !== null);
-    const low = Math.min(...known), high = Math.max(...known), last = steps.length - 1;
-    const x = s => EDGE + (WIDTH - 2 * EDGE) * (last ? s / last : 0.5);
-    const y = v => HEIGHT - EDGE - (HEIGHT - 2 * EDGE) * (high > low ? (v - low) / (high - low) : 0.5);
-    const line = list => list.map((v, s) => v === null ? "" : `${x(s).toFixed(1)},${y(v).toFixed(1)}`)
-        .join(" ");
-    const picture = document.createElement("figure");
-    picture.innerHTML = `<svg viewBox="0 0 ${WIDTH} ${HEIGHT}" role="img" fill="none">
-      <path d="M${x(state.sample)} 0V${HEIGHT}" stroke="#bbb"/>
-      <polyline points="${line(base)}" stroke="#000" stroke-dasharray="2 3"/>
-      <polyline points="${line(value)}" stroke="#0072b2" stroke-width="2"/></svg>`;
-    picture.firstChild.setAttribute("aria-label", `${metric.title} over the samples`);
-    const range = known.length ? `${show(low)} to ${show(high)}` : "not recorded";
-    return [picture, `${metric.title} over the samples, ${range}; dotted: baseline`];
-  }
-
   function showHead(cell) {
     const box = $("heat-head"), list = document.createElement("ul");
-    for (const metric of metrics.filter(each => each.source === state.metric.source))
-      list.append(element("li", describe(metric, state.sample, cell)));
-    const [picture, words] = course(state.metric, cell);
-    const step = state.metric.source.steps[state.sample];
+    for (const each of metrics.filter(each => each.source === state.metric.source))
+      list.append(element("li", describe(each, state.sample, cell)));
+    const {metric} = state, {steps} = metric.source, step = steps[state.sample];
+    const over = name => steps.map((_, sample) => at(metric, name, sample, cell));
+    const name = metric.unit ? `${metric.title} (${metric.unit})` : metric.title;
+    const [picture, words] = Page.course(name, steps, over("value"), over("baseline"), step);
     box.replaceChildren(element("h3", `${nameOf(cell)} at step ${step}`), picture,
                         element("p", words, {className: "hint"}), list);
   }

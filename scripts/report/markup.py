@@ -24,12 +24,13 @@ def facts(pairs):
     return f'<dl class="facts">{rows}</dl>'
 
 
-def table(head, rows, caption):
-    """Rows of plain values, in a box that scrolls by itself."""
+def table(head, rows, caption, kind=""):
+    """Rows of plain values, in a box that scrolls by itself; one of the kind "fit" is narrow."""
     cells = "".join(f'<th scope="col">{text(name)}</th>' for name in head)
     body = "".join("<tr>" + "".join(f"<td>{text(cell)}</td>" for cell in row) + "</tr>"
                    for row in rows)
-    return (f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}"><table>'
+    return (f'<div class="scroll" tabindex="0" role="region" aria-label="{text(caption)}">'
+            f'<table class="{kind}">'
             f"<caption>{text(caption)}</caption><thead><tr>{cells}</tr></thead>"
             f"<tbody>{body}</tbody></table></div>")
 

@@ -49,8 +49,9 @@ def measure(run):
     plain_step = float(np.median(times)) / 2
     low, high = median_interval(extra)
     every = float(np.median(np.diff(run.samples.steps)))
+    share = [float(seconds) / (plain_step * every) for seconds in (np.median(extra), low, high)]
     return {"plain_step_seconds": plain_step, "extra_seconds": float(np.median(extra)),
             "extra_low": float(low), "extra_high": float(high),
             "quartiles": [float(x) for x in np.quantile(extra, (0.25, 0.75))],
             "sampled": len(sampled), "plain": len(plain), "every": every,
-            "share_of_run": float(np.median(extra)) / (plain_step * every)}
+            "share_of_run": share[0], "share_low": share[1], "share_high": share[2]}

@@ -8,7 +8,7 @@ from report.sections import (attention, depth, gradients, loss, pictures, profil
 from report.sections import claims as verdicts
 
 HERE = pathlib.Path(__file__).parent
-SCRIPTS = ("page.js", "heat.js", "layers.js", "pictures.js")
+SCRIPTS = ("page.js", "course.js", "heat.js", "layers.js", "pictures.js")
 
 
 def twin_of(runs):
@@ -23,8 +23,8 @@ def build(runs):
     found = data.measurements(run, judged, stages)
     body = [card.card(runs, found["overhead"]), loss.render(runs, twin), attention.heat(run),
             attention.layers(runs), types.render(run), pictures.render(run, found["pictures"]),
-            profiles.render(run), words.render(run), depth.logit_lens(run), depth.similarity(run),
-            vectors.render(run), gradients.render(run), stability.render(run),
+            profiles.render(run), words.render(runs), depth.logit_lens(runs), depth.similarity(run),
+            vectors.render(runs), gradients.render(runs), stability.render(run),
             verdicts.render(judged)]
     read = {name: (HERE / name).read_text(encoding="utf-8")
             for name in ("report.css", "template.html", *SCRIPTS)}

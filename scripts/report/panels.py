@@ -1,15 +1,17 @@
 """Small charts as inline SVG, of which a page may have hundreds: lines, bands, rules and labels
-over one pair of axes. The styles of what they draw are classes of report.css."""
+over one pair of axes. The styles of what they draw are classes of report.css; one means the same in
+all: "base" is a baseline, "first" the first of two steps."""
 import math
 
 import numpy as np
 
-from report.colours import shades
 from report.markup import text
+from runs import series
 
-WIDTH, HEIGHT = 300, 165
-LEFT, RIGHT, TOP, BOTTOM = 42, 8, 8, 20
-LABELS = 26      # room on the right for the names of lines
+WIDTH, HEIGHT = 300, 192
+SMALL = (150, 104)
+LEFT, RIGHT, TOP, BOTTOM = 42, 13, 22, 36
+LABELS = 34      # room on the right for the names of lines
 APART = 11       # least distance of two such names
 MOST_POINTS = 100
 MINUS = "\u2212"
@@ -18,10 +20,10 @@ MINUS = "\u2212"
 # ---- scales ---------------------------------------------------------------------------------
 
 class Scale:
-    """Places values of an axis between 0 and 1; ticks: [(value, label)]."""
+    """Places values of an axis between 0 and 1; ticks: [(value, label)]; name: what the axis is."""
 
-    def __init__(self, low, high, ticks, place=lambda x: x):
-        self._place, self.ticks = place, ticks
+    def __init__(self, low, high, ticks, place=lambda x: x, name=""):
+        self._place, self.ticks, self.name, self.ends = place, ticks, name, (low, high)
         self.low, high = place(np.float64(low)), place(np.float64(high))
         self.range = (high - self.low) or 1.0
 
@@ -54,43 +56,35 @@ def linear(values, include=()):
     return Scale(low - room, high + room, nice_ticks(low - room, high + room))
 
 
-def logarithmic(low, high):
+def logarithmic(low, high, name=""):
     """Of positive values; with a tick at each decade, or also within when these are few."""
     high = max(high, 1.5 * low)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     within = (1,) if high / low >= 100 else (1, 2, 5)
     ticks = [(part * 10.0**d, short(part * 10.0**d)) for d in decades for part in within
              if low <= part * 10.0**d <= high]
-    return Scale(low, high, ticks, lambda x: np.log10(np.maximum(x, low)))
+    return Scale(low, high, ticks, lambda x: np.log10(np.maximum(x, low)), name)
 
 
 def of_tokens(tokens):
-    return logarithmic(max(float(np.min(tokens)), 1.0), float(np.max(tokens)))
+    return logarithmic(max(float(np.min(tokens)), 1.0), float(np.max(tokens)),
+                       "tokens (log axis)")
 
 
 def of_steps(steps):
     """Of steps 0, 1, 2, 4, …: the logarithm of the step and one."""
     last = max(int(np.max(steps)), 1)
     ticks = [(0, "0")] + [(10**d, short(10**d)) for d in range(len(str(last)))]
-    return Scale(0, last, ticks, np.log1p)
+    return Scale(0, last, ticks, np.log1p, "training step (log axis)")
 
 
 def of_depths(count):
     every = -(-count // 8)
-    return Scale(0, max(count - 1, 1), [(i, str(i)) for i in range(0, count, every)])
+    return Scale(0, max(count - 1, 1), [(i, str(i)) for i in range(0, count, every)],
+                 name="depth, in layers")
 
 
 # ---- a panel --------------------------------------------------------------------------------
-
-def thin(xs, ys):
-    """The first point and at most MOST_POINTS others, each the mean of neighbours."""
-    group = -(-(len(xs) - 1) // MOST_POINTS)
-    if group <= 1:
-        return xs, ys
-    first = np.array([0, *range(1, len(xs), group)])
-    sizes = np.diff([*first, len(xs)])
-    return (np.add.reduceat(np.asarray(z, float), first) / sizes for z in (xs, ys))
-
 
 def path_of(xs, ys):
     """A line that is broken where y is not known."""
@@ -119,36 +113,22 @@ def spread(wanted, least, most):
     return places
 
 
-class Panel:
-    """Draws over the scales x and y; `ends` keeps room for the names of lines at their ends."""
+class Plot:
+    """Draws into a frame (left, right, top, bottom) over the scales x and y."""
 
-    def __init__(self, x, y, ends=False, size=(WIDTH, HEIGHT)):
-        self.x, self.y, (self.width, self.height) = x, y, size
-        self.right = self.width - (LABELS if ends else RIGHT)
-        self.inside, self.ends = self._axes(), []
+    def __init__(self, x, y, frame):
+        self.x, self.y, self.inside, self.ends = x, y, [], []
+        self.left, self.right, self.top, self.bottom = frame
 
     def across(self, values):
-        return LEFT + self.x(values) * (self.right - LEFT)
+        return self.left + self.x(values) * (self.right - self.left)
 
     def up(self, values):
-        bottom = self.height - BOTTOM
-        return bottom - np.clip(self.y(values), -0.05, 1.05) * (bottom - TOP)
-
-    def _axes(self):
-        bottom, parts = self.height - BOTTOM, []
-        for value, label in self.y.ticks:
-            at = self.up(value)
-            parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{self.right}"/>'
-                         f'<text x="{LEFT - 4}" y="{at + 3.5:.1f}" class="y">{label}</text>')
-        for value, label in self.x.ticks:
-            at = self.across(value)
-            parts.append(f'<path class="tick" d="M{at:.1f} {bottom}v3"/>'
-                         f'<text x="{at:.1f}" y="{bottom + 14}" class="x">{label}</text>')
-        return [*parts, f'<path class="tick" d="M{LEFT} {TOP}V{bottom}H{self.right}"/>']
+        return self.bottom - np.clip(self.y(values), -0.05, 1.05) * (self.bottom - self.top)
 
     def line(self, xs, ys, kind="", stroke=None, end=None):
         """A line of a class; `end` is its name at its last known point."""
-        xs, ys = thin(xs, ys)
+        xs, ys, _ = series.thin(xs, ys, MOST_POINTS, self.x)
         across, up = self.across(xs), self.up(ys)
         colour = f' style="stroke:{stroke}"' if stroke else ""
         self.inside.append(f'<path class="line {kind}"{colour} d="{path_of(across, up)}"/>')
@@ -167,20 +147,61 @@ class Panel:
             self.inside.append(f'<path class="band {kind}" d="M{drawn}Z"/>')
         return self
 
-    def rule(self, value):
+    def steps(self, edges, heights, kind):
+        """A histogram's outline, from 0 to 0; its class may fill it."""
+        return self.line(np.repeat(edges, 2), [0, *np.repeat(heights, 2), 0], kind)
+
+    def rule(self, value, kind="base"):
         at = float(self.up(value))
-        self.inside.append(f'<path class="line base" d="M{LEFT} {at:.1f}H{self.right}"/>')
+        self.inside.append(f'<path class="line {kind}" d="M{self.left} {at:.1f}H{self.right}"/>')
         return self
+
+    def x_axis(self, below=True):
+        """Ticks and the name of x: below them, or between them where there is no room."""
+        middle, parts = (self.left + self.right) / 2, []
+        for value, label in self.x.ticks:
+            at = self.across(value)
+            parts.append(f'<path class="tick" d="M{at:.1f} {self.bottom}v3"/>'
+                         f'<text x="{at:.1f}" y="{self.bottom + 14}" class="x">{label}</text>')
+        return [*parts, f'<text x="{middle}" y="{self.bottom + (28 if below else 14)}" '
+                f'class="x name">{text(self.x.name)}</text>']
+
+
+class Panel(Plot):
+    """One pair of axes; `name`: what y is, and its unit; `ends` keeps room for the names of lines
+    at their ends."""
+
+    def __init__(self, x, y, name="", ends=False, size=(WIDTH, HEIGHT)):
+        self.width, self.height = size
+        roomy = size != SMALL
+        super().__init__(x, y, (LEFT, self.width - (LABELS if ends else RIGHT),
+                                TOP if roomy else 16, self.height - (BOTTOM if roomy else 20)))
+        self.inside = [*self._y_axis(name), *self.x_axis(roomy)]
+
+    def _y_axis(self, name):
+        parts = [f'<text x="2" y="11" class="name">{text(name)}</text>']
+        for value, label in self.y.ticks:
+            at = self.up(value)
+            parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{self.right}"/>'
+                         f'<text x="{LEFT - 4}" y="{at + 3.5:.1f}" class="y">{label}</text>')
+        return [*parts, f'<path class="tick" d="M{LEFT} {self.top}V{self.bottom}H{self.right}"/>']
 
     def svg(self, label):
         """`label` says in words what the panel shows."""
         names = ""
         if self.ends:
-            places = spread([up for up, _, _ in self.ends], TOP + 3, self.height - BOTTOM)
-            names = "".join(f'<text x="{self.right + 4}" y="{at + 3.5:.1f}">{text(name)}</text>'
-                            for at, (_, _, name) in zip(places, self.ends))
-        return (f'<svg class="panel" viewBox="0 0 {self.width} {self.height}" role="img" '
-                f'aria-label="{text(label)}">{"".join(self.inside)}{names}</svg>')
+            places = spread([up for up, _, _ in self.ends], self.top + 3, self.bottom)
+            names = "".join(
+                f'<path class="leader" d="M{across + 1:.1f} {up:.1f}L{self.right + 10} {at:.1f}"/>'
+                f'<text x="{self.right + 12}" y="{at + 3.5:.1f}">{text(name)}</text>'
+                for at, (up, across, name) in zip(places, self.ends))
+        return wrapped(self.width, self.height, label, self.inside, names)
+
+
+def wrapped(width, height, label, *parts):
+    inside = "".join("".join(part) for part in parts)
+    return (f'<svg class="panel" viewBox="0 0 {width} {height}" role="img" '
+            f'aria-label="{text(label)}">{inside}</svg>')
 
 
 def figure(title, svg, hint=""):
@@ -191,36 +212,3 @@ def figure(title, svg, hint=""):
 
 def grid(figures):
     return f'<div class="panels">{"".join(figures)}</div>'
-
-
-# ---- lines of layers ------------------------------------------------------------------------
-
-def in_words(names, xs, rows):
-    """From which value to which each line goes."""
-    parts = []
-    for name, row in zip(names, rows):
-        known = np.flatnonzero(np.isfinite(row))
-        if len(known):
-            parts.append(f"{name}: {row[known[0]]:.3g} to {row[known[-1]]:.3g}")
-    return "; ".join(parts)
-
-
-def layer_lines(title, x, xs, rows, names, base=None, limits=None, errors=None):
-    """A line for each of the rows (layers, points), light for the first and dark for the last,
-    with its name at its end; base: a row that is a baseline; errors: of the rows, drawn as bands."""
-    rows = np.asarray(rows, float)
-    if base is not None and not np.isfinite(base).any():
-        base = None
-    y = limits or linear([rows] + ([base] if base is not None else []))
-    panel, colours = Panel(x, y, ends=True), shades(len(rows))
-    if errors is not None:
-        for row, error in zip(rows, errors):
-            panel.band(xs, row - error, row + error)
-    if base is not None:
-        panel.line(xs, base, "base")
-    for row, colour, name in zip(rows, colours, names):
-        if len(rows) == 1:
-            panel.line(xs, row, "s0")
-        else:
-            panel.line(xs, row, stroke=colour, end=name)
-    return figure(title, panel.svg(f"{title}. {in_words(names, xs, rows)}"))

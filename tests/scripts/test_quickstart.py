@@ -108,6 +108,14 @@ class Quickstart(unittest.TestCase):
                 self.assertIn("runs/quickstart-austen/checkpoints/step-7", said)
                 self.assertIn("report of runs/quickstart-austen", said)
 
+    def test_a_report_that_fails(self):
+        """It says why; the run is there all the same."""
+        (self.dir / "scripts" / "report.py").write_text("raise SystemExit('report.py: no figures')")
+        done = self.start()
+        self.assertEqual((done.returncode, done.stderr), (0, "report.py: no figures\n"))
+        self.assertIn("scripts/report.py failed with the message above", done.stdout)
+        self.assertIn("checkpoints/step-7", done.stdout)
+
     def test_a_gpu_without_a_toolkit(self):
         self.machine(CPU.format("cpu"), smi="gpu")
         said, calls = self.run_script()

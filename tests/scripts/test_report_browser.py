@@ -3,6 +3,7 @@ its controls do what they say. Skipped (exit status 77) where chromium, chromedr
 matplotlib is missing: scripts/packages.sh browser installs them."""
 
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -168,6 +169,30 @@ class Controls(unittest.TestCase):
         self.assertIn("layer 1, head 2", self.text("#heat-head h3"))
         self.press("#heat-step", Keys.HOME)
         self.assertEqual(self.text("#heat-head h3"), "layer 1, head 2 at step 1")
+
+    def test_the_course_of_a_head_is_spaced_by_steps(self):
+        def places(selector, attribute):
+            return [float(x.get_attribute(attribute)) for x in driver.find_elements(
+                By.CSS_SELECTOR, f"#heat-head svg {selector}")]
+
+        self.find(self.cell(*SINK)).click()
+        ticks = driver.find_elements(By.CSS_SELECTOR, "#heat-head svg .x:not(.name)")
+        self.assertEqual([x.text for x in ticks], ["0", "1", "10", "100"])
+        at = dict(zip((0, 1, 10, 100), places(".x:not(.name)", "x")))
+        self.assertAlmostEqual((at[100] - at[0]) / (at[1] - at[0]), math.log(101) / math.log(2), 3)
+        line = self.find("#heat-head polyline:not(.base)").get_attribute("points").split()
+        self.assertAlmostEqual(float(line[0].split(",")[0]), at[1], delta=0.1)
+        self.assertAlmostEqual(float(line[1].split(",")[0]), at[10], delta=0.1)
+        self.assertEqual([x.text for x in driver.find_elements(
+            By.CSS_SELECTOR, "#heat-head svg .name")],
+            ["normalised entropy (H / ln n)", "training step (log axis)"])
+
+    def test_the_table_of_heads_fits(self):
+        box = self.find("#types .scroll")
+        hidden = driver.execute_script("return arguments[0].scrollWidth - arguments[0].clientWidth",
+                                       box)
+        self.assertEqual(hidden, 0)
+        self.assertIn("rows (n)", box.text)
 
     def test_one_measure_of_layers_at_a_time(self):
         chooser = Select(self.find("#layers-metric"))

@@ -4,9 +4,11 @@ import re
 import numpy as np
 
 from report import panels
+from report.layers import OTHERS, in_words
 from report.markup import paragraph, section, text
 from report.samples import metric_of
 from report.sections.common import not_sampled
+from report.units import unit_of
 
 HEAT = """
 <p>Each cell is a head, beside what uniform attention over the visible keys, or chance, would give:
@@ -61,13 +63,13 @@ def layer_panels(runs, name):
                        for rows in (of.value[name], of.baseline[name])])
     found = []
     for layer in range(samples.n_layers):
-        panel = panels.Panel(x, y)
+        panel = panels.Panel(x, y, unit_of(name))
         draw_layer(panel, samples, name, layer, "s0", True)
         for i, other in others:
             if layer < other.n_layers:
-                draw_layer(panel, other, name, layer, f"s{(i - 1) % 5 + 1}", False)
+                draw_layer(panel, other, name, layer, f"s{(i - 1) % len(OTHERS) + 1}", False)
         means = over_heads(np.nanmean, samples.value[name][:, layer])
-        words = panels.in_words(["mean of the heads"], samples.tokens, [means])
+        words = in_words(["mean of the heads"], [means])
         found.append(panels.figure(f"layer {layer}", panel.svg(
             f"{metric_of(name).title} of layer {layer} over tokens. {words}")))
     return found
@@ -77,8 +79,7 @@ def layers(runs):
     samples = runs[0].samples
     if samples is None:
         return not_sampled("layers", "Layers over training")
-    names = ("dashed", "dotted", "dash-dotted", "long dashes", "short dots")
-    others = [f"{run.name} ({names[(i - 1) % 5]})" for i, run in enumerate(runs)
+    others = [f"{run.name} ({OTHERS[(i - 1) % len(OTHERS)]})" for i, run in enumerate(runs)
               if i and run.samples]
     words = ("Line: mean over the heads of a layer, over tokens. Band: from the lowest head to the "
              "highest. Dotted black: the baseline.")

@@ -1,62 +1,112 @@
 """What each depth of the residual stream knows of the next token, and how alike depths are."""
 import numpy as np
 
-from report import depths, panels
+from report import depths, layers, panels
 from report.colours import ink
 from report.markup import details, number, paragraph, section, table, text
 from report.samples import metric_of
 from report.sections.common import not_probed
+from report.units import unit_of
 
 METRICS = ("lens_accuracy", "lens_word_accuracy", "lens_loss", "lens_entropy", "lens_kl")
-CELL, EDGE = 30, 26
+NEAR_BASELINE = METRICS[:4]  # those that have one
+CELL, EDGE = 30, 40
 
 
-def over_training(layers, name):
+def of_depths(found, name):
+    """(depths that a metric is recorded of, (depths, S) values)."""
+    told = np.isfinite(found.value[name][:, :, 0]).any(axis=0)
+    return np.flatnonzero(told), found.value[name][:, told, 0].T
+
+
+def steps_and_depths(run, name):
+    found = run.probes.layers
+    return (found.steps, of_depths(found, name)[1]) if recorded(run, name) else None
+
+
+def over_training(runs, name):
     """A line for each depth."""
-    told = np.isfinite(layers.value[name][:, :, 0]).any(axis=0)
-    rows, base = layers.value[name][:, told, 0].T, layers.baseline[name][:, told, 0]
-    base = base[:, 0] if np.isfinite(base[:, 0]).any() else None
-    return panels.layer_lines(metric_of(name).title, panels.of_steps(layers.steps), layers.steps,
-                              rows, [str(depth) for depth in np.flatnonzero(told)], base)
+    found, known = runs[0].probes.layers, metric_of(name)
+    told, rows = of_depths(found, name)
+    lines = layers.Lines(found.steps, rows, [str(depth) for depth in told],
+                         found.baseline[name][:, told[0], 0],
+                         others=layers.of_others(runs, lambda run: steps_and_depths(run, name)))
+    return layers.panel(known.title, panels.of_steps, lines, unit_of(name))
 
 
-def over_depth(layers, name):
-    """From the embeddings to the output, at the first and at the last step."""
-    rows = [depths.row(layers, name, sample) for sample in (0, -1)]
-    at = np.arange(len(rows[1]))
-    panel = panels.Panel(panels.of_depths(len(at)), panels.linear(rows))
-    panel.line(at, rows[0], "base").line(at, rows[1], "s0")
-    words = panels.in_words((f"step {layers.steps[0]}", f"step {layers.steps[-1]}"), at, rows)
+def over_depth(runs, name, follower):
+    """From the embeddings to the output, at the first and at the last step; beside the baseline and
+    what the current token alone tells."""
+    found = runs[0].probes.layers
+    first, last = (depths.row(found, name, sample) for sample in (0, -1))
+    base = found.baseline[name][-1, of_depths(found, name)[0], 0]
+    others = layers.of_others(runs, lambda run: depth_row(run, name))
+    told = [follower] if name == "lens_accuracy" and follower is not None else []
+    near = base if name in NEAR_BASELINE else []
+    panel = panels.Panel(
+        panels.of_depths(max(len(row) for row in (last, *(row for _, _, row in others)))),
+        panels.linear([first, last, near, told, *(row for _, _, row in others)]), unit_of(name))
+    at = np.arange(len(last))
+    if len(near) and np.isfinite(near).any():
+        panel.line(at, near, "base")
+    for value in told:
+        panel.rule(value, "follower")
+    panel.line(at, first, "first").line(at, last, "s0")
+    for kind, other_at, row in others:
+        panel.line(other_at, row, kind)
+    words = layers.in_words((f"step {found.steps[0]}", f"step {found.steps[-1]}"), (first, last))
     return panels.figure(metric_of(name).title, panel.svg(f"{metric_of(name).title} over depth. "
                                                           f"{words}"))
 
 
-def numbers(layers):
-    names = [name for name in METRICS if name in layers.value]
-    told = np.isfinite(layers.value[names[0]][-1, :, 0])
-    rows = [(depth, *(f"{number(layers.value[name][-1, depth, 0])} "
-                      f"({number(layers.baseline[name][-1, depth, 0])})" for name in names),
-             f"{layers.n[names[0]][-1, depth, 0]:,}") for depth in np.flatnonzero(told)]
+def depth_row(run, name):
+    if not recorded(run, name):
+        return None
+    row = depths.row(run.probes.layers, name, -1)
+    return np.arange(len(row)), row
+
+
+def numbers(found, names):
+    told = np.isfinite(found.value[names[0]][-1, :, 0])
+    rows = [(depth, *(f"{number(found.value[name][-1, depth, 0])} "
+                      f"({number(found.baseline[name][-1, depth, 0])})" for name in names),
+             f"{found.n[names[0]][-1, depth, 0]:,}") for depth in np.flatnonzero(told)]
     return details("numbers", table(
         ("depth", *(metric_of(name).title for name in names), "tokens (n)"), rows,
-        f"logit lens at step {layers.steps[-1]}, baselines in brackets"))
+        f"logit lens at step {found.steps[-1]}, baselines in brackets"))
 
 
-def logit_lens(run):
-    layers = run.probes.layers
-    names = [name for name in METRICS if layers is not None and name in layers.value]
+def recorded(run, *names):
+    """Whether a run has a value of any of these metrics, or of all of this section."""
+    found = run.probes.layers
+    return found is not None and any(name in found.value and np.isfinite(found.value[name]).any()
+                                     for name in names or METRICS)
+
+
+def legend(run, follower):
+    found = run.probes.layers
+    known = (f"; dash-dotted: what the commonest follower of the current token has "
+             f"({follower:.3f})" if follower is not None else "")
+    return paragraph(f"At step {found.steps[-1]}; long dashes: at step {found.steps[0]}; dotted: the "
+                     f"baseline{known}.", "hint")
+
+
+def logit_lens(runs):
+    run = runs[0]
+    names = [name for name in METRICS if recorded(run, name)]
     if not names:
         return not_probed("depth", "Depth (logit lens)", "predictions from each depth are")
     inside = paragraph(
         "The next token, as the residual at each depth would predict it: depth 0 is the embeddings, "
         "the last the output. Accuracy is beside that of the commonest token, loss and entropy "
-        "beside ln V, which is off the scale where training has left it behind. Over training, a "
-        "line is a depth, named at its end.")
-    inside += panels.grid(over_training(layers, name) for name in names)
-    inside += "<h3>Over depth</h3>" + paragraph(
-        f"At step {layers.steps[-1]}; dotted: at step {layers.steps[0]}.", "hint")
-    inside += panels.grid(over_depth(layers, name) for name in names) + numbers(layers)
-    return section("depth", "Depth (logit lens)", inside)
+        "beside ln V, both dotted. Over training, a line is a depth." + layers.compared(
+            runs, recorded))
+    inside += panels.grid(over_training(runs, name) for name in names)
+    alone = run.followers()
+    follower = alone["accuracy"] if alone else None
+    inside += "<h3>Over depth</h3>" + legend(run, follower)
+    inside += panels.grid(over_depth(runs, name, follower) for name in names)
+    return section("depth", "Depth (logit lens)", inside + numbers(run.probes.layers, names))
 
 
 # ---- similarity -----------------------------------------------------------------------------
@@ -69,7 +119,8 @@ def words_on(colour):
 def matrix(figures, step):
     """CKA of all pairs of depths as a picture, its numbers in the cells where there is room."""
     values, base = depths.similarity(figures, step)
-    scale, count, parts = ink(), len(values), []
+    scale, count = ink(), len(values)
+    parts = [f'<text x="{EDGE - 5}" y="{EDGE - 8}" class="y name">depth</text>']
     side = EDGE + CELL * count
     for i in range(count):
         middle = EDGE + CELL * i + CELL / 2

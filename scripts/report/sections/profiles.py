@@ -6,21 +6,10 @@ from report import panels
 from report.markup import paragraph, section
 from report.sections.common import not_probed
 
-SIZE = (150, 84)
-MOST_POINTS = 64
-
 
 def of_distances(most):
     ticks = [(value, panels.short(value)) for value in (0, most)]
-    return panels.Scale(0, most, ticks)
-
-
-def thinned(distances, scores):
-    """At most MOST_POINTS, near distances dense and far ones sparse."""
-    if len(distances) <= MOST_POINTS:
-        return distances, scores
-    places = np.unique(np.geomspace(1, len(distances), MOST_POINTS).astype(int) - 1)
-    return distances[places], scores[places]
+    return panels.Scale(0, most, ticks, name="distance")
 
 
 def share_at(run, step, layer, head):
@@ -36,10 +25,10 @@ def share_at(run, step, layer, head):
 def head_panel(run, head, x, y, last, first):
     """`last` and `first`: (distances, scores), the second may be None."""
     step, layer, number = head
-    panel = panels.Panel(x, y, size=SIZE)
+    panel = panels.Panel(x, y, "score", size=panels.SMALL)
     if first is not None:
-        panel.line(*thinned(*first), "base")
-    panel.line(*thinned(*last), "s0")
+        panel.line(*first, "first")
+    panel.line(*last, "s0")
     share, base = share_at(run, step, layer, number)
     told = f"{share:.2g} ({base:.1g})" if np.isfinite(share) else ""
     label = (f"Score over distance of layer {layer}, head {number}: from {last[1].min():.3g} to "
@@ -56,10 +45,10 @@ def render(run):
         return not_probed("profiles", "Position", "scores over distance are")
     begin, end = (choose(step for step, _, _ in profile) for choose in (min, max))
     inside = paragraph(
-        f"b(d): the score of the head's mean q and mean k, before rotation, at distance d; blue at "
-        f"step {end}, dotted at step {begin}. All heads of a layer have one scale. In brackets "
-        "beside the share of position (the part of the variance of all scores that distance alone "
-        "explains): what chance gives.")
+        f"b(d): the score of the head's mean q and mean k, before rotation, at distance d, in "
+        f"tokens; long dashes: at step {begin}, unbroken: at step {end}. All heads of a layer have "
+        "one scale. In brackets beside the share of position (the part of the variance of all "
+        "scores that distance alone explains): what chance gives.")
     heads = sorted(key for key in profile if key[0] == end)
     x = of_distances(max(profile[key][0][-1] for key in heads))
     for layer in dict.fromkeys(layer for _, layer, _ in heads):

@@ -1,7 +1,24 @@
 """Heads in danger: large logits, collapsed attention."""
-from report import drawing, heads
+import numpy as np
+
+from report import heads, layers, panels
 from report.markup import number, paragraph, section, table
-from report.sections.common import both, not_sampled
+from report.sections.attention import over_heads
+from report.sections.common import not_sampled
+
+LOG_FROM = 50  # logits beyond it are drawn on a log axis
+
+
+def logits(samples):
+    """The largest logit of each layer's heads over training."""
+    values, title = samples.value["max_logit"], "max logit of a layer's heads"
+    rows = [over_heads(np.nanmax, values[:, layer]) for layer in range(samples.n_layers)]
+    lines = layers.Lines(samples.tokens, rows, layers.numbered(len(rows)))
+    least, most = np.nanmin(lines.rows), np.nanmax(lines.rows)
+    if most <= LOG_FROM:
+        return layers.panel(title, panels.of_tokens, lines, "score")
+    return layers.panel(title, panels.of_tokens, lines, "score (log axis)",
+                        panels.logarithmic(max(least, 1), 1.1 * most))
 
 
 def render(run):
@@ -18,10 +35,7 @@ def render(run):
             f"divergence): {heads.above(samples, heads.LOGIT_DANGER)}. Of "
             f"{samples.n_layers * samples.n_heads} heads in {len(samples)} samples; between "
             "samples nothing is known.")
-        thresholds = ((heads.LOGIT_HIGH, "100: Kimi K2 clips"), (heads.LOGIT_DANGER, "1,000"))
-        inside += both(lambda width, height: drawing.logit_figure(samples, thresholds, width,
-                                                                  0.6 * height),
-                       "logit", "largest logit of each layer over tokens")
+        inside += panels.grid([logits(samples)])
     else:
         inside += paragraph("No max logit is recorded.", "warn")
     found = heads.collapsed(samples)

@@ -77,4 +77,4 @@ def render(run):
         + bullets(rules(run)) + worth(rows)
         + table(("layer", "head", "type", "cost of ablation", "previous token", "induction",
                  "best offset", "sink mass", "local mass", "distance", "entropy", "rows (n)"),
-                map(cells, rows), "heads, baselines in brackets; cost in nats a token"))
+                map(cells, rows), "heads, baselines in brackets; cost in nats a token", "fit"))
