@@ -3,6 +3,7 @@ import math
 
 import numpy as np
 
+from report import synonyms
 from report.run import NoRun, Run
 
 # Options that may differ: where things lie, how fast they are made, what is kept and measured.
@@ -68,6 +69,18 @@ def held_out(run, twin):
     both = ours.keys() & theirs.keys()
     return {"step": max(both), "run": ours[max(both)],
             "twin": theirs[max(both)]} if both else None
+
+
+def layers(run, twin, metric):
+    """What a probe found of each layer of the twin in the end, means over heads that are known: what
+    q and k have of it though Wq and Wk learnt nothing. None without such a twin or probe."""
+    if twin is None or differences(run, twin):
+        return None
+    probed = twin.probes.heads
+    sample = synonyms.last_with(probed, metric)
+    if sample is None:
+        return None
+    return [mean for mean, _, _ in synonyms.of_layers(probed, metric, sample)]
 
 
 def measure(run, twin):

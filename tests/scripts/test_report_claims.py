@@ -42,7 +42,7 @@ def run_of(probes=(), lens=(), rate=0.006, **options):
     """What claims read of a run."""
     read = figures(lens)
     return types.SimpleNamespace(
-        options=options, option=lambda name, default=None: options.get(name, default),
+        options=options, config={}, environment={}, option=lambda name, default=None: options.get(name, default),
         is_rotary=lambda: True, probes=figures(probes), lens=read,
         followers=lambda: {"accuracy": 0.1, "n": 1000}, lacks_followers=lambda: "no data",
         samples=read.heads, evaluations=[], steps=[
@@ -131,6 +131,18 @@ class Words(unittest.TestCase):
             if not passes:
                 self.assertRegex(figure, "best single head: rows of scores of layer 2.*0.85.*it "
                                          "does not pass the same")
+
+    def test_what_frozen_wq_and_wk_have(self):
+        def all_of_them(line):
+            if line["metric"] == "q_synonym_auc":
+                line["value"] = 0.63
+        run, twin = probed("structure", 1), probed("structure", 1, all_of_them)
+        self.assertNotIn("frozen", synonyms.judge(run)["figure"])
+        twin.options["freeze"] = "qk"
+        self.assertRegex(synonyms.judge(run, twin)["figure"], r"q of layer \d 0\.\d\d \+- [^(]*"
+                         r"\(step 0: 0\.\d\d, re-paired: 0\.\d\d, frozen twin: 0\.63\); k of")
+        twin.options["seed"] = 2
+        self.assertNotIn("frozen", synonyms.judge(run, twin)["figure"])
 
     def test_what_it_takes(self):
         def late(line):
@@ -405,6 +417,16 @@ class Positions(unittest.TestCase):
                         {"share": 0.03, "unrotated": 0.014}):
             run = self.shares(1, 12, **options)
             self.assertEqual(supported(positions.judge, [run]), 1, options)
+
+
+    def test_what_frozen_wq_and_wk_have(self):
+        run, twin = self.shares(1, 12, share=0.5), self.shares(1, 12, share=0.25)
+        self.assertNotIn("frozen", positions.judge(run)["figure"])
+        twin.options["freeze"] = "qk"
+        self.assertIn("Means of layers: 0.5 0.5 0.5 0.5; with Wq and Wk frozen: "
+                      "0.25 0.25 0.25 0.25", positions.judge(run, twin)["figure"])
+        twin.options["seed"] = 2
+        self.assertNotIn("frozen", positions.judge(run, twin)["figure"])
 
 
 class Initial(unittest.TestCase):

@@ -1,7 +1,7 @@
 """Claim 1: does the score of q and k depend on their distance, and how much of it is that?"""
 import numpy as np
 
-from report import positions
+from report import frozen, positions, synonyms
 from report.claims.verdict import NOT_PROBED, claim, untested, verdict
 
 
@@ -30,7 +30,17 @@ def shares_words(step, found):
             f"content. Heads that count: {heads}")
 
 
-def judge(run):
+def twin_words(run, twin, sample):
+    """What layers have of it whose Wq and Wk learnt nothing."""
+    without = frozen.layers(run, twin, positions.SHARE)
+    if without is None:
+        return ""
+    ours = [mean for mean, _, _ in synonyms.of_layers(run.probes.heads, positions.SHARE, sample)]
+    ours, without = (" ".join(f"{x:.2g}" for x in each) for each in (ours, without))
+    return f". Means of layers: {ours}; with Wq and Wk frozen: {without}"
+
+
+def judge(run, twin=None):
     if not run.is_rotary():
         return untested(1, "this model has learnt absolute positions, not rotary ones")
     probed = run.probes.heads
@@ -51,5 +61,6 @@ def judge(run):
         baseline += (f"; the same q and k before rotation: {np.median(unrotated):.2g} in the median "
                      "head")
     return claim(1, verdict(any(map(positions.most, positions.in_layers(found)))),
-                 shares_words(step, found) + profile_words(run.probes), criterion, baseline,
+                 shares_words(step, found) + profile_words(run.probes)
+                 + twin_words(run, twin, found["sample"]), criterion, baseline,
                  f"{told.sum()} heads, at least {found['n'][told].min():,} pairs each")

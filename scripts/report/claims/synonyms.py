@@ -3,16 +3,18 @@ import math
 
 import numpy as np
 
-from report import synonyms
+from report import frozen, synonyms
 from report.claims.verdict import NOT_PROBED, claim, untested, verdict
 
 WHAT = ("What is measured is that words which occur in like contexts are treated alike: "
         "distributional likeness, which antonyms have too")
 
 
-def words_of(x):
+def words_of(x, run, twin):
+    without = frozen.layers(run, twin, f"{x['kind']}_synonym_auc")
+    beside = f", frozen twin: {without[x['layer']]:.2f}" if without else ""
     return (f"{synonyms.KINDS[x['kind']]} of layer {x['layer']} {x['auc']:.2f} +- "
-            f"{x['error']:.2f} (step 0: {x['start']:.2f}, re-paired: {x['null']:.2f})")
+            f"{x['error']:.2f} (step 0: {x['start']:.2f}, re-paired: {x['null']:.2f}{beside})")
 
 
 def embeddings(model):
@@ -47,7 +49,7 @@ def single(probed):
             f"corrected for all {best['heads']} heads and kinds ({best['z']:.1f} standard errors)")
 
 
-def judge(run):
+def judge(run, twin=None):
     probed = run.probes.heads
     if probed is None:
         return untested(4, f"needs a probe of synonyms in q, k and the embeddings: {NOT_PROBED}")
@@ -58,7 +60,7 @@ def judge(run):
     holding = [x for x in compared if x["holds"]]
     best = max(holding or compared, key=lambda x: np.nan_to_num(x["auc"], nan=-1))
     strongest = "; ".join(words_of(max((x for x in (holding or compared) if x["kind"] == kind),
-                                       key=lambda x: x["auc"]))
+                                       key=lambda x: x["auc"]), run, twin)
                           for kind in synonyms.KINDS
                           if any(x["kind"] == kind for x in (holding or compared)))
     figure = (f"AUC, mean over the heads of a layer, the strongest layers: {strongest}. "
