@@ -168,6 +168,13 @@ void qn_params_free(qn_params *params) {
     *params = (qn_params){0};
 }
 
+int64_t qn_params_most_segments(const qn_params *params) {
+    int64_t count = 0;
+    for (int i = 0; i < params->count; i++)
+        count += params->items[i].role == QN_QKV_W ? params->items[i].shape[0] : 1;
+    return count;
+}
+
 const qn_param *qn_params_find(const qn_params *params, qn_role role, int64_t layer) {
     int item = params->index[(layer + 1) * QN_N_ROLES + role];
     return item < 0 ? NULL : &params->items[item];

@@ -99,8 +99,8 @@ static void place_state(layout *l, const qn_params *params) {
     place(l, QN_BUF_GRADS, "gradients", QN_GROUP_GRADS, QN_F32, params->n_elements, 1, 1);
     place(l, QN_BUF_ADAM_M, "first moments", QN_GROUP_OPTIMIZER, QN_F32, params->n_elements, 1, 1);
     place(l, QN_BUF_ADAM_V, "second moments", QN_GROUP_OPTIMIZER, QN_F32, params->n_elements, 1, 1);
-    place_scratch(l, QN_BUF_ADAM_SEGMENTS, "optimizer's segments", QN_I32, params->count,
-                  sizeof(qn_adamw_segment) / sizeof(int32_t));
+    place_scratch(l, QN_BUF_ADAM_SEGMENTS, "optimizer's segments", QN_I32,
+                  qn_params_most_segments(params), sizeof(qn_adamw_segment) / sizeof(int32_t));
     place_scratch(l, QN_BUF_ADAM_RATE, "optimizer's rate", QN_I32, 1,
                   sizeof(qn_adamw_rate) / sizeof(int32_t));
 }

@@ -2,35 +2,58 @@
 
 #include <stdlib.h>
 
-static bool makes_q_or_k(qn_role role) {
-    return role == QN_Q_W || role == QN_K_W || role == QN_Q_B || role == QN_K_B ||
-           role == QN_Q_NORM_W || role == QN_K_NORM_W;
+static qn_param_part run_of(int64_t offset, int64_t count) {
+    return (qn_param_part){.offset = offset, .rows = count > 0, .count = count, .stride = count};
 }
 
-bool qn_is_frozen(qn_freeze freeze, const qn_param *param) {
-    return freeze == QN_FREEZE_QK && makes_q_or_k(param->role);
-}
-
-qn_status qn_trained_spans(const qn_params *params, qn_freeze freeze, qn_span **spans, int *count) {
-    *count = 0;
-    *spans = calloc((size_t)params->count + 1, sizeof **spans);
-    if (!*spans)
-        return qn_error(QN_CODE_MEMORY, "no memory for the spans of %d parameters", params->count);
-    int64_t begin = 0;
-    for (int i = 0; i <= params->count; i++) {
-        const bool ends = i == params->count;
-        if (!ends && !qn_is_frozen(freeze, &params->items[i])) continue;
-        const int64_t end = ends ? params->n_elements : params->items[i].offset;
-        if (end > begin) (*spans)[(*count)++] = (qn_span){begin, end - begin};
-        if (!ends) begin = end + params->items[i].count;
+qn_param_part qn_frozen_part(qn_freeze freeze, const qn_param *param) {
+    const qn_param_part none = {.offset = param->offset};
+    if (freeze != QN_FREEZE_QK) return none;
+    switch (param->role) {
+    case QN_Q_W:
+    case QN_K_W:
+    case QN_Q_B:
+    case QN_K_B:
+    case QN_Q_NORM_W:
+    case QN_K_NORM_W:
+        return run_of(param->offset, param->count);
+    case QN_QKV_B:
+        return run_of(param->offset, param->count / 3 * 2);
+    case QN_QKV_W:
+        return (qn_param_part){.offset = param->offset,
+                               .rows = param->shape[0],
+                               .count = param->shape[1] / 3 * 2,
+                               .stride = param->shape[1]};
+    default:
+        return none;
     }
-    return QN_OK;
 }
 
-qn_status qn_freeze_check(const qn_config *config, qn_freeze freeze) {
-    if (freeze == QN_FREEZE_NONE || config->arch != QN_ARCH_GPT2) return QN_OK;
-    return qn_error(QN_CODE_USAGE,
-                    "--freeze is qk, but a %s has q, k and v in one matrix, c_attn, which trains "
-                    "as a whole: say --freeze none, or take a model of the Llama family",
-                    config->architecture);
+qn_param_part qn_trained_part(qn_freeze freeze, const qn_param *param) {
+    const qn_param_part frozen = qn_frozen_part(freeze, param);
+    if (frozen.rows <= 1) return run_of(frozen.offset + frozen.count, param->count - frozen.count);
+    return (qn_param_part){.offset = frozen.offset + frozen.count,
+                           .rows = frozen.rows,
+                           .count = frozen.stride - frozen.count,
+                           .stride = frozen.stride};
+}
+
+qn_status qn_trained_parts(const qn_params *params, qn_freeze freeze, qn_param_part **parts,
+                           int *count) {
+    *count = 0;
+    *parts = calloc((size_t)params->count + 1, sizeof **parts);
+    if (!*parts)
+        return qn_error(QN_CODE_MEMORY, "no memory for the parts of %d parameters", params->count);
+    int64_t begin = 0;
+    for (int i = 0; i < params->count; i++) {
+        const qn_param *p = &params->items[i];
+        const qn_param_part frozen = qn_frozen_part(freeze, p);
+        if (!frozen.rows) continue;
+        if (p->offset > begin) (*parts)[(*count)++] = run_of(begin, p->offset - begin);
+        if (frozen.rows > 1) (*parts)[(*count)++] = qn_trained_part(freeze, p);
+        begin = p->offset + (frozen.rows > 1 ? p->count : frozen.count);
+    }
+    if (params->n_elements > begin)
+        (*parts)[(*count)++] = run_of(begin, params->n_elements - begin);
+    return QN_OK;
 }

@@ -2,8 +2,6 @@
 #ifndef QUERN_TRAIN_FREEZE_H
 #define QUERN_TRAIN_FREEZE_H
 
-#include <stdbool.h>
-
 #include "quern/options.h"
 #include "quern/params.h"
 
@@ -11,21 +9,23 @@
 extern "C" {
 #endif
 
-/* QN_FREEZE_QK: the projections to q and k with their biases, and the weights of the qk-norm. */
-bool qn_is_frozen(qn_freeze freeze, const qn_param *param);
+/* Rows of the flat parameter arrays, `count` elements each, `stride` apart; nothing where rows
+ * is 0. */
+typedef struct qn_param_part {
+    int64_t offset, rows, count, stride;
+} qn_param_part;
 
-/* A run of elements of the flat parameter arrays. */
-typedef struct qn_span {
-    int64_t offset, count;
-} qn_span;
+/* What of a parameter stays, and the rest of it. QN_FREEZE_QK: the projections to q and k with
+ * their biases, and the weights of the qk-norm. Where q, k and v are the columns of one matrix,
+ * what is frozen are its first two thirds. */
+qn_param_part qn_frozen_part(qn_freeze freeze, const qn_param *param);
+qn_param_part qn_trained_part(qn_freeze freeze, const qn_param *param);
 
-/* The spans between frozen parameters, ascending, padding included: all that trains, in one span
- * where nothing is frozen. *spans is the caller's to free; there are at most params->count. */
-qn_status qn_trained_spans(const qn_params *params, qn_freeze freeze, qn_span **spans, int *count);
-
-/* Refuses, as QN_CODE_USAGE, models whose q and k cannot be frozen: GPT-2 has q, k and v in one
- * matrix. */
-qn_status qn_freeze_check(const qn_config *config, qn_freeze freeze);
+/* The parts between what is frozen, ascending, padding included: all that trains, in one part of
+ * one row where nothing is frozen. *parts is the caller's to free; there are at most
+ * params->count. */
+qn_status qn_trained_parts(const qn_params *params, qn_freeze freeze, qn_param_part **parts,
+                           int *count);
 
 #ifdef __cplusplus
 }

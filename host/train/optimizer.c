@@ -5,17 +5,18 @@
 #include "quern/adamw.h"
 #include "train/freeze.h"
 
-/* A segment for each parameter that trains: AdamW leaves what lies in none as it is. */
+/* A segment for each row that trains: AdamW leaves what lies in none as it is. */
 static int fill_segments(const qn_params *params, const qn_train_options *options,
                          qn_adamw_segment *segments) {
     int count = 0;
     for (int i = 0; i < params->count; i++) {
         const qn_param *p = &params->items[i];
-        if (qn_is_frozen((qn_freeze)options->freeze, p)) continue;
-        segments[count++] =
-            (qn_adamw_segment){.offset = p->offset,
-                               .count = p->count,
-                               .weight_decay = p->decay ? (float)options->weight_decay : 0};
+        const qn_param_part part = qn_trained_part((qn_freeze)options->freeze, p);
+        for (int64_t row = 0; row < part.rows; row++)
+            segments[count++] =
+                (qn_adamw_segment){.offset = part.offset + row * part.stride,
+                                   .count = part.count,
+                                   .weight_decay = p->decay ? (float)options->weight_decay : 0};
     }
     return count;
 }
@@ -24,7 +25,7 @@ static qn_status upload_table(qn_optimizer *optimizer) {
     qn_model *model = optimizer->model;
     const qn_params *params = qn_model_params(model);
     const qn_ops *ops = qn_model_backend(model)->ops;
-    qn_adamw_segment *segments = malloc((size_t)params->count * sizeof *segments);
+    qn_adamw_segment *segments = malloc((size_t)qn_params_most_segments(params) * sizeof *segments);
     if (!segments) {
         return qn_error(QN_CODE_MEMORY, "no memory for the optimizer's table of %d parameters",
                         params->count);
@@ -42,7 +43,7 @@ static qn_status upload_table(qn_optimizer *optimizer) {
 qn_status qn_optimizer_open(qn_model *model, const qn_train_options *options, qn_optimizer *out) {
     qn_backend *backend = qn_model_backend(model);
     *out = (qn_optimizer){.model = model, .options = options};
-    QN_TRY(qn_trained_spans(qn_model_params(model), (qn_freeze)options->freeze, &out->trained,
+    QN_TRY(qn_trained_parts(qn_model_params(model), (qn_freeze)options->freeze, &out->trained,
                             &out->n_trained));
     QN_TRY(upload_table(out));
     return backend->ops->host_alloc(backend, sizeof *out->rate, (void **)&out->rate);
@@ -62,19 +63,39 @@ void qn_optimizer_schedule(qn_optimizer *optimizer, int64_t step, double lr) {
     *optimizer->rate = qn_adamw_rate_of((float)lr, (float)o->beta1, (float)o->beta2, step);
 }
 
-/* QN_BUF_GRAD_SUMSQ: of all gradients at once, or of the spans that train. */
+/* A part of a flat array of the model. */
+static qn_tensor tensor_of(const qn_model *model, qn_buffer_id id, qn_dtype dtype,
+                           const qn_param_part *part) {
+    char *at = qn_model_buffer(model, id);
+    qn_tensor t = qn_tensor_2d(at + (size_t)part->offset * qn_dtype_size(dtype), dtype, part->rows,
+                               part->count);
+    t.stride[0] = part->stride;
+    return t;
+}
+
+/* Of the gradients of a part. Rows that lie apart are made dense in the workspace. */
+static qn_status sum_part(const qn_model *model, const qn_param_part *part, float *out) {
+    const qn_ops *ops = qn_model_backend(model)->ops;
+    qn_stream *stream = qn_model_stream(model);
+    qn_tensor gradients = tensor_of(model, QN_BUF_GRADS, QN_F32, part);
+    if (part->rows > 1) {
+        qn_tensor dense =
+            qn_tensor_2d(qn_model_buffer(model, QN_BUF_WORKSPACE), QN_F32, part->rows, part->count);
+        QN_TRY(ops->cast(stream, dense, gradients));
+        gradients = dense;
+    }
+    return ops->sum_squares(stream, gradients, out);
+}
+
+/* QN_BUF_GRAD_SUMSQ: of all gradients at once, or of the parts that train. */
 static qn_status sum_squares(const qn_optimizer *optimizer, float *out) {
     const qn_model *model = optimizer->model;
     const qn_ops *ops = qn_model_backend(model)->ops;
     qn_stream *stream = qn_model_stream(model);
-    float *grads = qn_model_buffer(model, QN_BUF_GRADS);
     float *parts = qn_model_buffer(model, QN_BUF_GRAD_PARTS);
     const int n = optimizer->n_trained;
-    for (int i = 0; i < n; i++) {
-        const qn_span *span = &optimizer->trained[i];
-        QN_TRY(ops->sum_squares(stream, qn_tensor_1d(grads + span->offset, QN_F32, span->count),
-                                n == 1 ? out : parts + i));
-    }
+    for (int i = 0; i < n; i++)
+        QN_TRY(sum_part(model, &optimizer->trained[i], n == 1 ? out : parts + i));
     return n == 1 ? QN_OK : ops->sum(stream, qn_tensor_1d(parts, QN_F32, n), out);
 }
 
@@ -109,9 +130,7 @@ qn_status qn_optimizer_update(qn_optimizer *optimizer) {
     return ops->adamw(stream, &args);
 }
 
-qn_status qn_optimizer_check(const qn_config *config, const qn_plan_options *plan,
-                             const qn_train_options *options) {
-    QN_TRY(qn_freeze_check(config, (qn_freeze)options->freeze));
+qn_status qn_optimizer_check(const qn_plan_options *plan, const qn_train_options *options) {
     if (options->weight_rounding == QN_ROUND_NEAREST || plan->storage != QN_F32) return QN_OK;
     return qn_error(QN_CODE_USAGE,
                     "--weight-rounding is stochastic, but this run stores its weights in fp32, "
@@ -121,31 +140,21 @@ qn_status qn_optimizer_check(const qn_config *config, const qn_plan_options *pla
 
 /* ---- going on from a checkpoint ----------------------------------------------------------- */
 
-/* A run of masters, and the same of the working copy. */
-static qn_tensor masters_of(const qn_model *model, int64_t offset, int64_t count) {
-    float *params = qn_model_buffer(model, QN_BUF_PARAMS);
-    return qn_tensor_1d(params + offset, QN_F32, count);
-}
-
-static qn_tensor weights_of(const qn_model *model, int64_t offset, int64_t count) {
-    const qn_dtype storage = qn_model_plan(model)->options.storage;
-    char *weights = qn_model_buffer(model, QN_BUF_WEIGHTS);
-    return qn_tensor_1d(weights + (size_t)offset * qn_dtype_size(storage), storage, count);
-}
-
 qn_status qn_optimizer_resume(qn_model *model, const qn_train_options *options, int64_t step) {
     if (options->weight_rounding == QN_ROUND_NEAREST || step == 0) return QN_OK;
     const qn_params *params = qn_model_params(model);
     const qn_ops *ops = qn_model_backend(model)->ops;
     qn_stream *stream = qn_model_stream(model);
-    QN_TRY(ops->cast_stochastic(stream, weights_of(model, 0, params->n_elements),
-                                masters_of(model, 0, params->n_elements), (uint64_t)options->seed,
-                                step));
+    const qn_dtype storage = qn_model_plan(model)->options.storage;
+    const qn_param_part all = {.rows = 1, .count = params->n_elements};
+    QN_TRY(ops->cast_stochastic(stream, tensor_of(model, QN_BUF_WEIGHTS, storage, &all),
+                                tensor_of(model, QN_BUF_PARAMS, QN_F32, &all),
+                                (uint64_t)options->seed, step));
     for (int i = 0; i < params->count; i++) {
-        const qn_param *p = &params->items[i];
-        if (!qn_is_frozen((qn_freeze)options->freeze, p)) continue;
-        QN_TRY(ops->cast(stream, weights_of(model, p->offset, p->count),
-                         masters_of(model, p->offset, p->count)));
+        const qn_param_part part = qn_frozen_part((qn_freeze)options->freeze, &params->items[i]);
+        if (!part.rows) continue;
+        QN_TRY(ops->cast(stream, tensor_of(model, QN_BUF_WEIGHTS, storage, &part),
+                         tensor_of(model, QN_BUF_PARAMS, QN_F32, &part)));
     }
     return QN_OK;
 }

@@ -189,7 +189,7 @@ static qn_status open_config(const training *t, bool resume, qn_config *config) 
 static qn_status open_model(training *t, const qn_config *config) {
     qn_plan_options plan = qn_options_plan(&t->options);
     QN_TRY(qn_plan_set_precision(t->backend, (qn_precision)t->options.precision, &plan));
-    QN_TRY(qn_optimizer_check(config, &plan, &t->options));
+    QN_TRY(qn_optimizer_check(&plan, &t->options));
     QN_TRY(qn_model_create(t->backend, config, &plan, &t->model));
     if (t->options.lens_every) QN_TRY(qn_lens_open(t->model, &t->lens));
     return qn_stepper_open(t->model, &t->options, qn_loader_targets(t->train_loader), t->comm,

@@ -13,7 +13,7 @@ typedef struct qn_optimizer {
     qn_model *model;
     const qn_train_options *options;
     qn_adamw_rate *rate; /* page-locked: of the update to be enqueued */
-    struct qn_span *trained;
+    struct qn_param_part *trained;
     int n_trained, n_segments;
 } qn_optimizer;
 
@@ -36,10 +36,8 @@ void qn_optimizer_schedule(qn_optimizer *optimizer, int64_t step, double lr);
  * launched. */
 qn_status qn_optimizer_update(qn_optimizer *optimizer);
 
-/* Refuses, as QN_CODE_USAGE, stochastic rounding where a plan has no working copy to round, and
- * freezing what shares a matrix with parameters that train. */
-qn_status qn_optimizer_check(const qn_config *config, const qn_plan_options *plan,
-                             const qn_train_options *options);
+/* Refuses, as QN_CODE_USAGE, stochastic rounding where a plan has no working copy to round. */
+qn_status qn_optimizer_check(const qn_plan_options *plan, const qn_train_options *options);
 
 /* Enqueues what makes the working copy, after the parameters of step `step` were loaded, the bits
  * that the update of that step left: loading rounds to nearest even, as initial values are, and

@@ -82,6 +82,10 @@ int64_t qn_table_rows(int64_t vocab_size);
 qn_status qn_params_make(const qn_config *config, qn_params *out);
 void qn_params_free(qn_params *params);
 
+/* The most runs of elements that an optimizer updates: one a parameter, but the rows of a matrix of
+ * q, k and v one by one, as v alone may train. */
+int64_t qn_params_most_segments(const qn_params *params);
+
 /* NULL when the model has no such parameter. layer is -1 outside the blocks. */
 const qn_param *qn_params_find(const qn_params *params, qn_role role, int64_t layer);
 

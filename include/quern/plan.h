@@ -109,7 +109,7 @@ typedef enum qn_buffer_id {
     QN_BUF_CACHE_K,       /* (B,seq_len,Hkv·D) per layer */
     QN_BUF_CACHE_V,
     QN_BUF_LOGITS,    /* (qn_logit_rows,qn_table_rows(V)) */
-    QN_BUF_WORKSPACE, /* the most that any operation asks, and the lens (GPT-2: (C,C) fp32) */
+    QN_BUF_WORKSPACE, /* the most that any operation asks; GPT-2: (C,C) fp32, too */
     QN_N_BUFFERS,
 } qn_buffer_id;
 

@@ -33,7 +33,7 @@ class Trainee {
         : m(config, options, seed), batch(random_batch(config, kBatch, kTokens, 1)) {
         qn_options_default(&train_options);
         train_options.weight_rounding = rounding;
-        EXPECT_OK(qn_optimizer_check(&config, &options, &train_options));
+        EXPECT_OK(qn_optimizer_check(&options, &train_options));
         train_options.weight_decay = 0.1;
         EXPECT_OK(qn_optimizer_open(m.model, &train_options, &optimizer));
     }
@@ -153,15 +153,14 @@ TEST_P(StorageTraining, WorkingCopyRoundedStochastically) {
 TEST(WeightRounding, StochasticNeedsSomethingToRound) {
     qn_train_options train;
     qn_options_default(&train);
-    const qn_config config = small_config("LlamaForCausalLM");
     const qn_plan_options fp32 = small_options(kBatch, kTokens), products = bf16_products(fp32);
-    EXPECT_OK(qn_optimizer_check(&config, &fp32, &train));
+    EXPECT_OK(qn_optimizer_check(&fp32, &train));
     train.weight_rounding = QN_ROUND_STOCHASTIC;
     for (const qn_plan_options *plan : {&fp32, &products})
-        EXPECT_ERROR(qn_optimizer_check(&config, plan, &train), QN_CODE_USAGE, "--weight-rounding",
-                     "fp32", "say --weight-rounding nearest");
+        EXPECT_ERROR(qn_optimizer_check(plan, &train), QN_CODE_USAGE, "--weight-rounding", "fp32",
+                     "say --weight-rounding nearest");
     const qn_plan_options stored = bf16_storage(fp32);
-    EXPECT_OK(qn_optimizer_check(&config, &stored, &train));
+    EXPECT_OK(qn_optimizer_check(&stored, &train));
 }
 
 // ---- checkpoints ------------------------------------------------------------------------------
